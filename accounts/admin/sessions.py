@@ -1,0 +1,100 @@
+"""The operator's view of sessions, lockouts and signing keys: to look at, and to end or lift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from accounts import lockout, sessions
+from accounts.authentication import user_of
+from accounts.models import Lockout, Session, SigningKey
+from authsvc.console import ReadOnly
+
+
+@admin.register(Session)
+class SessionAdmin(ReadOnly, ModelAdmin):
+    """Who is logged in, from where."""
+
+    list_display = ("user", "device", "address", "created_at", "last_used_at", "expires_at", "shown_status")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "address")
+    search_help_text = "User or address"
+    show_full_result_count = False
+    fields = (
+        *("user", "device", "address", "created_at", "last_used_at", "expires_at"),
+        *("shown_status", "ended_at", "ended_reason"),
+    )
+    readonly_fields = ("created_at", "last_used_at", "shown_status")
+    ordering = ("-id",)
+    actions = ("end_selected",)
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        """Whether this operator may end sessions: whoever may disable users may."""
+        return request.user.has_perm("accounts.change_user")
+
+    @display(description="Status", label={"live": "success", "ended": "danger", "expired": "warning"})
+    def shown_status(self, session: Session) -> str:
+        """The status as a coloured label."""
+        if session.ended_at is not None:
+            return "ended"
+        return "live" if session.is_live(timezone.now()) else "expired"
+
+    @admin.action(description="End selected sessions", permissions=["end"])
+    def end_selected(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+        """End them for good."""
+        chosen = list(queryset.select_related("user"))
+        ended = sum(
+            sessions.end(session=session, reason="ended by an operator", actor=user_of(request)) for session in chosen
+        )
+        self.message_user(request, f"Ended {ended} of {len(chosen)} sessions.", messages.SUCCESS)
+
+
+@admin.register(Lockout)
+class LockoutAdmin(ReadOnly, ModelAdmin):
+    """Failed logins that are counted, and whom they lock out."""
+
+    list_display = ("shown_user", "address", "failures", "limit", "ends_at", "shown_status")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "address")
+    ordering = ("-ends_at",)
+    actions = ("lift_selected",)
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        """Whether this operator may lift lockouts."""
+        return request.user.has_perm("accounts.change_user")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).filter(ends_at__gt=timezone.now())
+
+    @display(description="User")
+    def shown_user(self, row: Lockout) -> str:
+        """The user, where there is one."""
+        if row.user is not None:
+            return str(row.user)
+        return "(all users)" if row.limit == lockout.ADDRESS_FAILURES else "(nobody's name)"
+
+    @display(description="Status", label={"locked out": "danger", "counting": "warning"})
+    def shown_status(self, row: Lockout) -> str:
+        """Whether the limit is reached, as a coloured label."""
+        return "locked out" if row.failures >= row.limit else "counting"
+
+    @admin.action(description="Lift selected lockouts", permissions=["lift"])
+    def lift_selected(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
+        """Forget the failures."""
+        lifted = lockout.lift(rows=list(queryset.select_related("user")), actor=user_of(request))
+        self.message_user(request, f"Lockouts lifted: {lifted}.", messages.SUCCESS)
+
+
+@admin.register(SigningKey)
+class SigningKeyAdmin(ReadOnly, ModelAdmin):
+    """The keys that sign access tokens; manage.py rotate_signing_key makes them."""
+
+    list_display = ("kid", "algorithm", "created_at", "signs_from", "retires_at")
+    fields = ("kid", "algorithm", "public_jwk", "created_at", "signs_from", "retires_at")
+    ordering = (F("signs_from").desc(), "-id")

@@ -1,0 +1,51 @@
+"""From the Authorization header to (user, token). One query."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.http import HttpRequest
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts.judgement import judge
+from accounts.models import Session, User
+from accounts.tokens import AccessToken
+
+SCHEME = "bearer"
+
+
+class JWTAuthentication(BaseAuthentication):
+    """``Authorization: Bearer <access token>`` (RFC 6750, section 2.1); the scheme in any case (RFC 9110, 11.1).
+
+    Returns None when the header is absent or of another scheme. Raises what ``judge`` raises.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
+        encoded = bearer(request.META.get("HTTP_AUTHORIZATION", ""))
+        if encoded is None:
+            return None
+        user, token = judge(encoded, now=timezone.now())
+        if token.headers:
+            (request.parser_context or {})["view"].headers.update(token.headers)
+        return user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="authsvc"'
+
+
+def user_of(request: Request | HttpRequest) -> User:
+    """Return the user of a request that a permission or the admin has let in, under the type that it then has."""
+    return cast("User", request.user)
+
+
+def session_of(request: Request) -> Session:
+    """Return the session of a request that IsPerson has let in."""
+    return cast("Session", cast("AccessToken", request.auth).session)
+
+
+def bearer(header: str) -> str | None:
+    """Return what follows the scheme, which may be no token at all, or None where the scheme is not Bearer."""
+    scheme, _, encoded = header.partition(" ")
+    return encoded if scheme.lower() == SCHEME else None

@@ -1,0 +1,27 @@
+"""Who may log in to the operator's console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.http import HttpRequest
+
+from accounts import passwords
+from accounts.models import User
+from authsvc.problems import InvalidCredential
+
+
+class ConsoleBackend(ModelBackend):
+    """Django's own for permissions and sessions; a password is proven as the API proves it, lockout included."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """Return the user of a name or address and its password, or None. Raises LockedOut."""
+        if not username or not password:
+            return None
+        try:
+            return passwords.prove(username=username, password=password, where="console")
+        except InvalidCredential:
+            return None

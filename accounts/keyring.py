@@ -1,0 +1,134 @@
+"""Which keys sign access tokens and which verify them, under the one algorithm that JWT_ALGORITHM names.
+
+HS256 signs with SECRET_KEY. ES256, RS256 and EdDSA sign with key pairs of the database, whose private halves are
+encrypted under SECRET_KEY. Every process looks at the database again after FOLLOW_SECONDS, so that all follow a
+rotation without a restart; what is kept so long are keys, never a credential.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+from jwt import PyJWK
+from rest_framework.exceptions import APIException
+
+from accounts.models import SigningKey
+
+logger = logging.getLogger(__name__)
+
+SYMMETRIC = "HS256"
+FOLLOW_SECONDS = 5.0  # how long a process trusts what it last read of the keys
+RETRY_SECONDS = 1.0  # how soon it looks again for a key that it does not know, and no sooner
+MAX_AGE = 300  # seconds that a verifier may keep the published keys
+PURPOSE = b"authsvc signing keys"
+
+
+class NoSigningKey(APIException):
+    """503: tokens cannot be signed until an operator makes a key."""
+
+    status_code = 503
+    default_detail = "This service has no key to sign tokens with yet; try again later."
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The keys as they were read at a moment of the monotonic clock."""
+
+    algorithm: str
+    read_at: float
+    signing: tuple[str, Any] | None
+    verifying: dict[str, Any]
+    published: list[dict[str, Any]]
+
+
+_lock, _ring = Lock(), Ring("", float("-inf"), None, {}, [])
+
+
+def secrets() -> list[str]:
+    """Return SECRET_KEY and the ones before it that still verify."""
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+
+
+def vault() -> MultiFernet:
+    """Return what encrypts private keys: under SECRET_KEY, and readable under its predecessors too."""
+    derived = [HKDF(SHA256(), length=32, salt=None, info=PURPOSE).derive(secret.encode()) for secret in secrets()]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])
+
+
+def to_sign() -> tuple[str | None, Any]:
+    """Return (kid, key) to sign with. Raises NoSigningKey."""
+    if settings.JWT_ALGORITHM == SYMMETRIC:
+        return None, settings.SECRET_KEY
+    signing = ring().signing or ring(FOLLOW_SECONDS - RETRY_SECONDS).signing  # the first one may have just been made
+    if signing is None:
+        raise NoSigningKey
+    return signing
+
+
+def to_verify(kid: str | None) -> list[Any]:
+    """Return the key of a pair that a token with this ``kid`` may be signed by; none for a kid that is not ours."""
+    if kid is None:
+        return []
+    found = ring().verifying.get(kid) or ring(FOLLOW_SECONDS - RETRY_SECONDS).verifying.get(kid)
+    return [] if found is None else [found]
+
+
+def published() -> list[dict[str, Any]]:
+    """Return the public keys as a JWK Set has them (RFC 7517, section 5)."""
+    return [] if settings.JWT_ALGORITHM == SYMMETRIC else ring().published
+
+
+def examine(**signal: Any) -> tuple[str, str] | None:
+    """Receiver of /readyz's question: whether there is a key to sign with, where one is needed."""
+    if settings.JWT_ALGORITHM == SYMMETRIC:
+        return None
+    return "signing_key", "missing" if ring().signing is None else "ok"
+
+
+def ring(aged: float = 0.0) -> Ring:
+    """Return the keys, read anew once they are FOLLOW_SECONDS old; ``aged`` adds to their age."""
+    global _ring  # noqa: PLW0603  the one cache of the process; its lock is beside it
+    with _lock:
+        if _ring.algorithm != settings.JWT_ALGORITHM or time.monotonic() - _ring.read_at + aged >= FOLLOW_SECONDS:
+            _ring = read()
+        return _ring
+
+
+def forget() -> None:
+    """Look at the database at the next call: this process has just changed the keys."""
+    global _ring  # noqa: PLW0603  as above
+    with _lock:
+        _ring = Ring("", float("-inf"), None, {}, [])
+
+
+def read() -> Ring:
+    """Return the keys as the database has them now: those of the configured algorithm that are not retired."""
+    now = timezone.now()
+    rows = SigningKey.objects.filter(Q(retires_at=None) | Q(retires_at__gt=now), algorithm=settings.JWT_ALGORITHM)
+    keys = list(rows.order_by("-signs_from", "-id"))
+    due = (row for row in keys if row.signs_from <= now)
+    signing = next((pair for pair in map(opened, due) if pair is not None), None)
+    verifying = {row.kid: PyJWK(row.public_jwk, row.algorithm) for row in keys}
+    jwks = [{**row.public_jwk, "kid": row.kid, "alg": row.algorithm, "use": "sig"} for row in keys]
+    return Ring(settings.JWT_ALGORITHM, time.monotonic(), signing, verifying, jwks)
+
+
+def opened(row: SigningKey) -> tuple[str, Any] | None:
+    """Return (kid, private key), or None, and a word to the operator, for one that SECRET_KEY does not open."""
+    try:
+        return row.kid, load_pem_private_key(vault().decrypt(bytes(row.private_key)), password=None)
+    except InvalidToken:
+        logger.error("%s was encrypted under a SECRET_KEY that is not here", row)  # noqa: TRY400  no keys in logs
+        return None

@@ -1,0 +1,13 @@
+"""Finding the user that a command names."""
+
+from django.core.management.base import CommandError
+
+from accounts.models import User
+
+
+def find_user(name: str) -> User:
+    """Return the user of a name or address, with grants read. Raises CommandError."""
+    user: User | None = User.objects.known_as(name).first_with_grants()
+    if user is None:
+        raise CommandError(f"There is no user {name!r}.")
+    return user

@@ -1,0 +1,28 @@
+"""``manage.py revoke_role NAME ROLE``."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.management.base import CommandError
+
+from accounts import services
+from accounts.lookup import find_user
+from authsvc.commands import SentenceCommand
+
+
+class Command(SentenceCommand):
+    """Take a role away from a user."""
+
+    help = "Take a role away from a user; the next request of the user's credentials feels it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME", help="username or e-mail address")
+        parser.add_argument("role", metavar="ROLE")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user, role = find_user(options["name"]), options["role"]
+        if not Group.objects.filter(name=role).exists():
+            raise CommandError(f"There is no role {role!r}.")
+        taken = services.take_role(user=user, role=role)
+        self.tell(f"{user} {'no longer has' if taken else 'did not have'} the role {role}.")

@@ -1,0 +1,20 @@
+"""What is kept of people, one file for each subject."""
+
+from accounts.models.lockout import Lockout
+from accounts.models.roles import Role, Scope, role_names, scope_names
+from accounts.models.sessions import RefreshToken, Session
+from accounts.models.signing import SigningKey
+from accounts.models.users import User, password_changed
+
+__all__ = [
+    "Lockout",
+    "RefreshToken",
+    "Role",
+    "Scope",
+    "Session",
+    "SigningKey",
+    "User",
+    "password_changed",
+    "role_names",
+    "scope_names",
+]

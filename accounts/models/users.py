@@ -1,0 +1,168 @@
+"""People."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.validators import RegexValidator
+from django.db import models, transaction
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Lower
+from django.dispatch import Signal
+from django.utils import timezone
+
+from accounts.models.roles import role_names, scope_names
+from accounts.names import fold
+
+username_validator = RegexValidator(
+    # The four Hangul fillers are letters that nobody sees.
+    r"^(?:(?![\u115f\u1160\u3164\uffa0])[\w.+-])+\Z",
+    "A username has letters, digits and the characters . _ + - only, and no @.",
+    code="invalid",
+)
+# Sent when a user who was there got another password, wherever; with ``user``.
+password_changed = Signal()
+
+
+class UserQuerySet(QuerySet["User"]):
+    """Finding users by what they are called, and reading what they may do along with them."""
+
+    def named(self, username: str) -> UserQuerySet:
+        """Return the user of that name, whatever the case and the Unicode form it is written in."""
+        return self.alias(name_key=Lower("username")).filter(name_key=Lower(Value(fold(username))))
+
+    def with_email(self, email: str) -> UserQuerySet:
+        """Return the user of that address, whatever the case and the Unicode form it is written in."""
+        return self.alias(email_key=Lower("email")).filter(email_key=Lower(Value(fold(email))))
+
+    def known_as(self, name: str) -> UserQuerySet:
+        """Return the user of that name or address; a username holds no @, so it is never both."""
+        return self.with_email(name) if "@" in fold(name) else self.named(name)
+
+    def with_grants(self, owner: str = "pk") -> UserQuerySet:
+        """Add ``role_names`` and ``scope_names``, each space separated or NULL."""
+        grants = {"role_names": role_names(owner), "scope_names": scope_names(owner)}
+        return self.annotate(**grants)
+
+    def first_with_grants(self) -> User | None:
+        """Return the first user with roles and scopes taken in, or None."""
+        user = self.with_grants().first()
+        if user is not None:
+            user.grant(user.role_names, user.scope_names)
+        return user
+
+
+class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]  # a class made at run time
+    """Makes users; every name passes ``fold`` on its way in."""
+
+    def create_user(self, username: str, email: str | None, password: str | None = None, **fields: Any) -> User:
+        """Store a user; without a password nobody can log in as it. Raises IntegrityError for a name taken."""
+        user: User = self.model(username=fold(username), email=fold(email) if email else None, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, username: str, email: str, password: str | None = None, **fields: Any) -> User:
+        """Store an operator with every permission in the admin (and no scope: those come from roles alone)."""
+        rights = {"is_staff": True, "is_superuser": True, "email_verified_at": timezone.now()}
+        return self.create_user(username, email, password, **rights, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        """Return the user for Django's own login form: by name or address, as the API's login does."""
+        user: User = self.known_as(username or "").get()
+        return user
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """Somebody who can log in, own keys and, with ``is_staff``, operate the service."""
+
+    username = models.CharField(max_length=150, validators=[username_validator])
+    # NULL for service accounts, which nobody writes to; NULLs do not collide in the unique index, "" would.
+    email = models.EmailField("e-mail address", max_length=254, null=True, blank=True)  # noqa: DJ001
+    is_active = models.BooleanField(
+        "active", default=True, help_text="Without it nothing of this user works: no login, no token, no key."
+    )
+    is_staff = models.BooleanField("operator", default=False, help_text="May log in to this console.")
+    is_service = models.BooleanField(
+        "service account", default=False, editable=False, help_text="A program's account: owns keys, cannot log in."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    email_verified_at = models.DateTimeField("address confirmed", null=True, editable=False)
+
+    # What the user may do: read along by UserQuerySet.with_grants, then taken in by grant().
+    role_names: str | None
+    scope_names: str | None
+    roles: tuple[str, ...]
+    scopes: frozenset[str]
+    # Whether a password was set that is not stored yet.
+    has_new_password = False
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["email"]
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                Lower("username"),
+                name="accounts_user_username_unique",
+                violation_error_code="unique",
+                violation_error_message="This username is taken.",
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                name="accounts_user_email_unique",
+                violation_error_code="unique",
+                violation_error_message="This e-mail address is taken.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.username} (service account)" if self.is_service else self.username
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        self.username, self.email = fold(self.username), fold(self.email) if self.email else None
+        super().clean_fields(exclude)
+
+    def check_password(self, raw_password: Any) -> bool:
+        """Say whether this is the password. Its hash is renewed where the cost has changed, unless the password has
+        changed since it was read: Django's own would then write the old one back."""
+
+        def renew(password: str) -> None:
+            renewed = make_password(password)
+            if User.objects.filter(pk=self.pk, password=self.password).update(password=renewed):
+                self.password = renewed
+
+        return bool(check_password(raw_password, self.password, renew))
+
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(raw_password)
+        self.has_new_password = True
+
+    def set_unusable_password(self) -> None:
+        super().set_unusable_password()
+        self.has_new_password = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the user. A new password of one who was there is written alone, in one transaction with its effects.
+
+        Django's own forms and commands read a user, wait for a person to type, and write all of it back: the rest of
+        the row may have changed meanwhile.
+        """
+        if self._state.adding or not self.has_new_password:
+            super().save(*args, **kwargs)
+            return
+        with transaction.atomic():
+            super().save(update_fields=["password"])
+            password_changed.send(sender=User, user=self)
+        self.has_new_password = False
+
+    def grant(self, role_names: str | None, scope_names: str | None) -> None:
+        """Take in the roles and scopes as a query read them."""
+        self.roles = tuple(sorted((role_names or "").split()))
+        self.scopes = frozenset((scope_names or "").split())

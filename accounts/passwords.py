@@ -1,0 +1,114 @@
+"""Proving a password, and changing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accounts import lockout, sessions
+from accounts.models import Session, User
+from audit import services as audit
+from audit.events import Event
+from authsvc import metrics
+from authsvc.problems import InvalidCredential
+
+
+def prove(*, username: str, password: str, where: str = "") -> User:
+    """Return the user of that name or address whose password this is, with grants read.
+
+    Raises InvalidCredential, or LockedOut after too many failures. An unknown name costs the same bcrypt as a wrong
+    password, and a disabled user, a service account or an unconfirmed address is refused after it (ASVS 5.0, 6.3.8),
+    so that the time tells nobody who has an account. No transaction is open while bcrypt runs.
+    """
+    user: User | None = User.objects.known_as(username).first_with_grants()
+    counted = lockout.counters(username, user)
+    lockout.refuse_locked(counted)
+    if user is None:
+        make_password(password)
+    reason = refusal(user, password)
+    if user is not None and reason is None:
+        lockout.forgive(counted)
+        metrics.logins.labels("ok").inc()
+        return user
+    lockout.count_failure(counted)
+    metrics.logins.labels("failed").inc()
+    # The name typed is not kept where nobody has it: people type passwords into the wrong field.
+    audit.record(Event.USER_LOGIN_FAILED, subject=user, reason=f"{where}: {reason}".removeprefix(": "))
+    raise InvalidCredential(str(reason))
+
+
+def refusal(user: User | None, password: str) -> str | None:
+    """Return why a password does not log a user in, or None where it does."""
+    if user is None:
+        return "user unknown"
+    if not user.check_password(password):
+        return "password wrong"
+    if not user.is_active:
+        return "user disabled"
+    if user.is_service:
+        return "service account"
+    if settings.REQUIRE_VERIFIED_EMAIL and user.email_verified_at is None:
+        return "address not confirmed"
+    return None
+
+
+def refuse_weak(password: str, user: User, field: str = "password") -> None:
+    """Raise what AUTH_PASSWORD_VALIDATORS find, on a field."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise ValidationError({field: error.error_list}) from error
+
+
+def change(*, user: User, session: Session, current_password: str, new_password: str) -> None:
+    """Set a new password for somebody who knows the current one; every other session ends.
+
+    Raises ValidationError on ``current_password`` or ``new_password``, LockedOut after too many guesses.
+    """
+    held = User.objects.get(pk=user.pk)
+    if not is_current(held, current_password):
+        raise wrong_password()
+    refuse_weak(new_password, held, "new_password")
+    if not replace(held, new_password, Event.USER_PASSWORD_CHANGED, but=session):
+        raise wrong_password()  # another change was faster, so this is not the current password any more
+
+
+def is_current(user: User, password: str) -> bool:
+    """Say whether this is the password of somebody who is logged in; a guess counts like one at a login.
+
+    Raises LockedOut after too many.
+    """
+    counted = lockout.counters(user.username, user)
+    lockout.refuse_locked(counted)
+    if user.check_password(password):
+        lockout.forgive(counted)
+        return True
+    lockout.count_failure(counted)
+    audit.record(Event.USER_LOGIN_FAILED, actor=user, subject=user, reason="password change: password wrong")
+    return False
+
+
+def wrong_password() -> ValidationError:
+    """Return the error for a current password that is none."""
+    message = "This is not the current password."
+    return ValidationError({"current_password": ValidationError(message, code="invalid_password")})
+
+
+def replace(held: User, password: str, event: Event, *, but: Session | None = None, **columns: Any) -> bool:
+    """Replace the password of a user as it was read, end the sessions, and say whether nobody else was faster.
+
+    ``but`` is a session that goes on; ``columns`` are written along.
+    """
+    hashed = make_password(password)  # bcrypt takes its time before the transaction, not inside it
+    with transaction.atomic():
+        same = User.objects.filter(pk=held.pk, is_active=True, password=held.password, email=held.email)
+        if not same.update(password=hashed, **columns):
+            return False
+        audit.record(event, actor=held, subject=held)
+        sessions.end_all(user=held, reason="password changed", actor=held, but=but)
+    return True

@@ -1,0 +1,138 @@
+"""Proofs by mail: a link sets a new password or confirms an address, once, within 30 minutes."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from django.conf import settings
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.db import transaction
+from django.utils import timezone
+from django.utils.http import base36_to_int, int_to_base36
+
+from accounts import lockout
+from accounts.models import User
+from accounts.passwords import refuse_weak, replace
+from accounts.tokens import MAX_ID
+from audit import services as audit
+from audit.events import Event
+from authsvc import limiter, mail
+from authsvc.problems import InvalidCredential
+
+MAILS = "5/hour"  # to one address for one purpose; more are silently not sent, for the answer tells nobody anything
+
+RESET_MAIL = """\
+Somebody, most likely you, asked to set a new password for {username}.
+
+To do so within {minutes} minutes, open
+
+    {link}
+
+If it was not you, leave it: nothing has changed, and nobody can do anything without this mail.
+"""
+
+CONFIRMATION_MAIL = """\
+Somebody, most likely you, gave this address for the account {username}.
+
+To confirm it within {minutes} minutes, open
+
+    {link}
+
+If it was not you, leave it.
+"""
+
+
+class OneTimeTokens(PasswordResetTokenGenerator):
+    """Django's: an HMAC under SECRET_KEY over what a use changes, so that none works twice; nothing is stored."""
+
+    def make(self, user: User) -> str:
+        """Return a token that names its user."""
+        return f"{int_to_base36(user.pk)}-{self.make_token(user)}"
+
+    def find(self, token: str) -> User | None:
+        """Return the user of a token that is good now, or None."""
+        number, _, rest = token.partition("-")
+        try:
+            user_id = base36_to_int(number)
+        except ValueError:
+            return None
+        user = User.objects.filter(pk=user_id, is_active=True, is_service=False).first() if user_id <= MAX_ID else None
+        return user if user is not None and self.check_token(user, rest) else None
+
+
+class ResetTokens(OneTimeTokens):
+    """Bound to the password, the address and the last login, as Django binds it: each of them voids the link."""
+
+    key_salt = "authsvc password reset"
+
+
+class ConfirmationTokens(OneTimeTokens):
+    """Bound to the address and to its not being confirmed yet."""
+
+    key_salt = "authsvc address confirmation"
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{user.pk}{user.email}{user.email_verified_at}{timestamp}"
+
+
+reset_tokens, confirmation_tokens = ResetTokens(), ConfirmationTokens()
+
+
+def ask_reset(*, email: str) -> None:
+    """Mail a one-time link to whoever has an address; the same work and no word where nobody has it."""
+    user = User.objects.with_email(email).filter(is_active=True, is_service=False).first()
+    if user is not None and not user.has_usable_password():  # an operator has taken it away, and that stays
+        user = None
+    token = reset_tokens.make(user or User(pk=0))
+    audit.record(Event.USER_PASSWORD_RESET_ASKED, subject=user, reason="" if user else "nobody to send it to")
+    send(user, "Set a new password", RESET_MAIL, "reset-password", token)
+
+
+def reset(*, token: str, new_password: str) -> None:
+    """Set a new password with a token from the mail, which proves the address too; every session ends.
+
+    Raises InvalidCredential for a token that is not good (any more), ValidationError on ``new_password``.
+    """
+    user = reset_tokens.find(token)
+    if user is None:
+        raise InvalidCredential("reset token")
+    refuse_weak(new_password, user, "new_password")
+    proven_at = user.email_verified_at or timezone.now()
+    if not replace(user, new_password, Event.USER_PASSWORD_RESET, email_verified_at=proven_at):
+        raise InvalidCredential("reset token used meanwhile")
+    lockout.clear(user)
+
+
+def ask_confirmation(*, email: str) -> None:
+    """Mail a link that confirms an address; the same work and no word where there is nothing to confirm."""
+    unconfirmed = User.objects.with_email(email).filter(is_active=True, email_verified_at=None)
+    user = unconfirmed.filter(is_service=False).first()
+    token = confirmation_tokens.make(user or User(pk=0))
+    send(user, "Confirm your address", CONFIRMATION_MAIL, "confirm-email", token)
+
+
+def confirm(*, token: str) -> None:
+    """Note that an address is its user's. Raises InvalidCredential for a token that is not good (any more)."""
+    user = confirmation_tokens.find(token)
+    if user is None or not mark_confirmed(user=user, actor=user):
+        raise InvalidCredential("confirmation token")
+    lockout.clear(user)
+
+
+@transaction.atomic
+def mark_confirmed(*, user: User, actor: User) -> bool:
+    """Note that the address of a user, as it was read, is confirmed; say whether it is this call's doing."""
+    unconfirmed = User.objects.filter(pk=user.pk, email=user.email, email_verified_at=None, is_service=False)
+    confirmed: bool = unconfirmed.update(email_verified_at=timezone.now()) == 1
+    if confirmed:
+        audit.record(Event.USER_EMAIL_CONFIRMED, actor=actor, subject=user)
+    return confirmed
+
+
+def send(user: User | None, subject: str, text: str, page: str, token: str) -> None:
+    """Put a mail with a link into the outbox, which leaves by itself, unless nobody is to have it or has had enough."""
+    if user is None or user.email is None or not limiter.hit(MAILS, page, str(user.pk)).passes:
+        return
+    link = f"{settings.APP_URL}/{page}?token={quote(token)}"
+    minutes = settings.PASSWORD_RESET_TIMEOUT // 60
+    mail.send(subject, text.format(username=user.username, minutes=minutes, link=link), user.email)

@@ -1,0 +1,63 @@
+"""The query behind a bearer token: session and user, with roles and scopes, in one prepared statement."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.html import escape
+
+from accounts.models import Scope, Session, User, role_names, scope_names
+from authsvc.database import PreparedQuery, build
+from authsvc.problems import DATABASE_ERRORS
+
+# What request.user holds; the password's hash stays in the database, and what a request seldom needs is read on demand.
+SELDOM = {"password", "last_login", "created_at", "email_verified_at"}
+USER_FIELDS = tuple(f.attname for f in User._meta.concrete_fields if f.attname not in SELDOM)
+GRANTS = ("role_names", "scope_names")
+SESSION_FIELDS = ("id", "user_id", "last_used_at", "expires_at", "ended_at")
+
+
+def build_user(values: tuple[Any, ...]) -> User:
+    """Return the user for the values of USER_FIELDS + GRANTS."""
+    user = build(User, USER_FIELDS, values)
+    user.grant(*values[len(USER_FIELDS) :])
+    return user
+
+
+def _sessions_by_id() -> QuerySet[Session, tuple[Any, ...]]:
+    grants = {"role_names": role_names("user"), "scope_names": scope_names("user")}
+    columns = (*SESSION_FIELDS, *(f"user__{field}" for field in USER_FIELDS), *GRANTS)
+    return Session.objects.filter(pk=0).order_by().annotate(**grants).values_list(*columns)
+
+
+_session_by_id = PreparedQuery(_sessions_by_id)
+
+
+def session_by_id(session_id: int) -> Session | None:
+    """Return a session with its user, and the user's roles and scopes, in whatever state, or None."""
+    row = _session_by_id.fetch(session_id)
+    if row is None:
+        return None
+    session = build(Session, SESSION_FIELDS, row)
+    session.user = build_user(row[len(SESSION_FIELDS) :])
+    return session
+
+
+def sessions_of(user: User, now: datetime) -> QuerySet[Session]:
+    """Return a user's live sessions, newest first."""
+    return Session.objects.live(now).filter(user=user).order_by("-id")
+
+
+def describe_scopes(**signal: Any) -> tuple[str, dict[str, str], str]:
+    """Return the register of scopes for /openapi.json: as ``x-scopes``, and as a table to read.
+
+    The documentation is also for the hour in which the database is away; then it has none.
+    """
+    try:
+        scopes = dict(Scope.objects.values_list("name", "description"))
+    except DATABASE_ERRORS:
+        scopes = {}
+    rows = "".join(f"| `{name}` | {escape(description)} |\n" for name, description in scopes.items())
+    return "x-scopes", scopes, f"\n\n## Scopes\n\n| scope | lets its holder |\n| --- | --- |\n{rows}"

@@ -1,0 +1,122 @@
+"""The bodies of /auth, in and out."""
+
+from typing import Any
+
+from django.core.validators import validate_email
+from rest_framework import serializers
+
+from accounts.models import Session, User
+from authsvc.api import QueryIntegerField, StrictCharField, StrictSerializer
+
+PASSWORD = "At least 8 characters, not common, not all digits."  # noqa: S105  a sentence about passwords
+
+
+class SignupRequest(StrictSerializer):
+    """What somebody signs up with; the names are checked by the model, the password by Django's validators."""
+
+    email = StrictCharField(max_length=254, help_text="Unique whatever its case.")
+    username = StrictCharField(
+        max_length=150, help_text="Letters, digits and `. _ + -`; unique whatever its case and Unicode form."
+    )
+    password = StrictCharField(max_length=1024, trim_whitespace=False, help_text=PASSWORD)
+
+
+class LoginRequest(StrictSerializer):
+    """A user's name or e-mail address, and the password."""
+
+    username = StrictCharField(max_length=254, help_text="Username or e-mail address, in any case.")
+    password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+
+class LoginResponse(serializers.Serializer[Any]):
+    """RFC 6749, section 5.1."""
+
+    access_token = serializers.CharField()
+    token_type = serializers.ChoiceField(["bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds that the access token lives.")
+    refresh_token = serializers.CharField()
+
+
+class RefreshRequest(StrictSerializer):
+    """A refresh token."""
+
+    refresh_token = StrictCharField()
+
+
+class PasswordRequest(StrictSerializer):
+    """The password in force, and the one that is to be."""
+
+    current_password = StrictCharField(max_length=1024, trim_whitespace=False)
+    new_password = StrictCharField(max_length=1024, trim_whitespace=False, help_text=PASSWORD)
+
+
+class AddressRequest(StrictSerializer):
+    """Whom a mail is asked for."""
+
+    email = StrictCharField(max_length=254, validators=[validate_email], help_text="In any case.")
+
+
+class ResetRequest(StrictSerializer):
+    """The token from the mail, and the password that is to be."""
+
+    token = StrictCharField()
+    new_password = StrictCharField(max_length=1024, trim_whitespace=False, help_text=PASSWORD)
+
+
+class TokenRequest(StrictSerializer):
+    """The token from the mail."""
+
+    token = StrictCharField()
+
+
+class AcceptedResponse(serializers.Serializer[Any]):
+    """The same for everybody."""
+
+    status = serializers.ChoiceField(["accepted"])
+
+
+class ListSessionsQuery(serializers.Serializer[Any]):
+    """The query string of GET /auth/sessions."""
+
+    limit = QueryIntegerField(min_value=1, max_value=100, default=100, help_text="Sessions on a page.")
+    cursor = serializers.CharField(required=False, help_text="From the `Link` header of the page before.")
+
+
+class SessionResponse(serializers.Serializer[Session]):
+    """A session that lives."""
+
+    id = serializers.IntegerField()
+    device = serializers.CharField(help_text="What the client called itself when it last logged in or refreshed.")
+    address = serializers.IPAddressField(allow_null=True, help_text="Where from.")
+    created_at = serializers.DateTimeField(help_text="The login.")
+    last_used_at = serializers.DateTimeField(help_text="To the minute.")
+    expires_at = serializers.DateTimeField(help_text="The end, which no refresh puts off.")
+    current = serializers.SerializerMethodField(help_text="Whether this request belongs to it.")
+
+    def get_current(self, session: Session) -> bool:
+        """Say whether it is the one that asks."""
+        return bool(session.pk == self.context["current"].pk)
+
+
+class UserResponse(serializers.Serializer[User]):
+    """A user as others may see it."""
+
+    id = serializers.IntegerField()
+    email = serializers.EmailField(allow_null=True)
+    username = serializers.CharField()
+    roles = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+
+
+class MeResponse(serializers.Serializer[User]):
+    """Who the bearer is and what it may do, at this moment."""
+
+    id = serializers.IntegerField()
+    email = serializers.EmailField()
+    username = serializers.CharField()
+    roles = serializers.ListField(child=serializers.CharField())
+    scopes = serializers.SerializerMethodField()
+
+    def get_scopes(self, user: User) -> list[str]:
+        """Return the union over the user's roles."""
+        return sorted(user.scopes)

@@ -1,0 +1,149 @@
+"""Every write about sessions: a login starts one, a refresh goes on with it, and it is ended once, for good."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.models import RefreshToken, Session, User
+from accounts.tokens import TokenPair
+from audit import services as audit
+from audit.events import Event
+from authsvc import metrics
+from authsvc.context import current
+from authsvc.problems import DATABASE_ERRORS, InvalidCredential
+
+logger = logging.getLogger(__name__)
+
+# An honest client may send a refresh twice, for want of the first answer; later than that it is a stolen token.
+GRACE = timedelta(seconds=10)
+# Spent tokens are kept so long; one that is not there any more was spent longer ago than GRACE.
+REMEMBERED = timedelta(minutes=1)
+USE_RESOLUTION = timedelta(minutes=1)
+
+
+@transaction.atomic
+def start(*, user: User) -> TokenPair | None:
+    """Begin a session of a user who has just proven who that is, and return its tokens.
+
+    ``user`` is one whose grants and password have been read. None where the user was disabled, or the password changed,
+    since then: the UPDATE takes the row that those writes take too, and its count decides.
+    """
+    now = timezone.now()
+    if not User.objects.filter(pk=user.pk, is_active=True, password=user.password).update(last_login=now):
+        return None
+    session = Session(user=user, created_at=now, last_used_at=now, **client())
+    session.expires_at = now + timedelta(days=settings.REFRESH_TOKEN_EXPIRE_DAYS)
+    session.save(force_insert=True)
+    pair, digest = tokens.issue_pair(user, session)
+    RefreshToken(session=session, digest=digest).save(force_insert=True)
+    audit.record(Event.USER_LOGGED_IN, actor=user, subject=user, reason=str(session))
+    return pair
+
+
+def refresh(*, encoded: str) -> TokenPair:
+    """Return a new pair for a refresh token, which is spent thereby: of any number of parallel calls one succeeds.
+
+    Raises InvalidCredential. A token that was spent longer than GRACE ago is in two hands, and ends its whole session
+    (RFC 9700, section 4.14.2).
+    """
+    token, now = tokens.read_refresh_token(encoded), timezone.now()
+    pair = exchange(token, now)
+    if pair is None:
+        end_if_stolen(token, now)
+        raise InvalidCredential("refresh token spent or session ended")
+    return pair
+
+
+@transaction.atomic
+def exchange(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
+    """Spend a token for a new pair; None, and nothing changed, where it is spent or its session is not alive."""
+    unspent = RefreshToken.objects.filter(digest=token.digest, session=token.session_id, spent_at=None)
+    spent = unspent.update(spent_at=now)
+    # The session's row is what a logout, a password change and a disabled user write too: one comes after the other.
+    alive = spent and Session.objects.live(now).filter(pk=token.session_id).update(last_used_at=now, **client())
+    session = Session.objects.get(pk=token.session_id) if alive else None
+    user = User.objects.filter(pk=session.user_id, is_active=True).first_with_grants() if session else None
+    if session is None or user is None:
+        transaction.set_rollback(True)
+        return None
+    RefreshToken.objects.filter(session=session, spent_at__lt=now - REMEMBERED).delete()
+    pair, digest = tokens.issue_pair(user, session)
+    RefreshToken(session=session, digest=digest).save(force_insert=True)
+    return pair
+
+
+@transaction.atomic
+def end_if_stolen(token: tokens.RefreshToken, now: datetime) -> None:
+    """End the session of a token that was spent longer than GRACE ago, and record who showed it."""
+    row = RefreshToken.objects.filter(digest=token.digest).first()
+    if row is not None and (row.spent_at is None or now - row.spent_at <= GRACE):
+        return
+    session = Session.objects.select_related("user").filter(pk=token.session_id).first()
+    if session is not None and close(session, "refresh token reused"):
+        audit.record(Event.SESSION_REFRESH_REUSED, subject=session, reason="a spent refresh token was shown again")
+
+
+def log_out(*, encoded: str) -> None:
+    """End the session of a refresh token that is in force, or was spent within GRACE: a client that has just refreshed
+    elsewhere is to be logged out all the same. Raises InvalidCredential, as ``refresh`` does."""
+    token, now = tokens.read_refresh_token(encoded), timezone.now()
+    recent = RefreshToken.objects.filter(Q(spent_at=None) | Q(spent_at__gte=now - GRACE))
+    shown = recent.filter(digest=token.digest, session=token.session_id).select_related("session__user").first()
+    if shown is None or not end(session=shown.session, reason="logout", actor=shown.session.user):
+        end_if_stolen(token, now)
+        raise InvalidCredential("refresh token spent or session ended")
+
+
+@transaction.atomic
+def end(*, session: Session, reason: str, actor: User | None = None) -> bool:
+    """End one session; say whether this call did it."""
+    ended = close(session, reason)
+    if ended:
+        audit.record(Event.SESSION_ENDED, actor=actor, subject=session, reason=reason)
+    return ended
+
+
+@transaction.atomic
+def end_all(*, user: User, reason: str, actor: User | None = None, but: Session | None = None) -> int:
+    """End a user's sessions, all or all but one, and return how many they were; one event tells of them."""
+    alive = Session.objects.live(timezone.now()).filter(user=user)
+    if but is not None:
+        alive = alive.exclude(pk=but.pk)
+    ended = alive.update(ended_at=timezone.now(), ended_reason=reason)
+    if ended:
+        metrics.revocations.labels("session").inc(ended)
+        audit.record(Event.SESSION_ENDED, actor=actor, subject=user, reason=f"{ended} ended: {reason}")
+    return ended
+
+
+def close(session: Session, reason: str) -> bool:
+    """Mark a session as ended, once."""
+    alive = Session.objects.filter(pk=session.pk, ended_at__isnull=True)
+    ended: bool = alive.update(ended_at=timezone.now(), ended_reason=reason) == 1
+    metrics.revocations.labels("session").inc(int(ended))
+    return ended
+
+
+def note_use(*, session: Session, now: datetime) -> None:
+    """Note that a session was used: at most once a minute, never backwards; a good token is not refused for it."""
+    stale = now - USE_RESOLUTION
+    if session.last_used_at > stale:
+        return
+    try:
+        Session.objects.filter(pk=session.pk, last_used_at__lte=stale).update(last_used_at=now)
+    except DATABASE_ERRORS as error:
+        logger.warning("the use of a session could not be recorded: %s", type(error).__name__)
+
+
+def client() -> dict[str, str | None]:
+    """Return where the current request comes from, as a session keeps it."""
+    context = current.get()
+    address = context.address
+    return {"device": audit.printable(context.user_agent)[:200], "address": None if address is None else str(address)}

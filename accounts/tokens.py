@@ -1,0 +1,232 @@
+"""JSON Web Tokens (RFC 7519) by simplejwt: what is in ours, and which we accept."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+import jwt
+from django.conf import settings
+from django.utils import timezone
+from rest_framework_simplejwt import tokens
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
+
+from accounts import keyring
+from accounts.models import Session, User
+from authsvc.problems import InvalidCredential
+
+MAX_LENGTH = 16 * 1024  # characters; ours have some hundred, and a longer one is not worth decoding
+# Three parts in base64url without padding (RFC 7515, section 7.1); the decoder beneath would take others too.
+FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+MAX_ID = 2**63 - 1  # what the database's bigint holds
+ISSUER = "authsvc"
+EXCHANGED_LIFETIME = timedelta(minutes=5)  # of the tokens that a key is exchanged for, at most
+
+
+class AccessBackend(TokenBackend):
+    """How access tokens are signed and verified: the configured algorithm, whatever a header says (RFC 8725, 3.1)."""
+
+    typ = "at+jwt"  # RFC 9068, section 2.1
+
+    def __init__(self) -> None:
+        super().__init__(settings.JWT_ALGORITHM, issuer=ISSUER)
+
+    def to_sign(self) -> tuple[str | None, Any]:
+        """Return (kid, key)."""
+        return keyring.to_sign()
+
+    def to_verify(self, token: Any) -> list[Any]:
+        """Return the keys that may have signed. Raises InvalidTokenError for a header that is none."""
+        if self.algorithm == keyring.SYMMETRIC:
+            return keyring.secrets()
+        return keyring.to_verify(jwt.get_unverified_header(token).get("kid"))
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        kid, key = self.to_sign()
+        claims = {**payload, "iss": self.issuer}
+        headers = {"typ": self.typ} if kid is None else {"typ": self.typ, "kid": kid}
+        return jwt.encode(claims, key, algorithm=self.algorithm, headers=headers)
+
+    def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
+        """Return the claims. Raises TokenBackendError. The clock's leeway is for ``nbf`` and ``iat``: simplejwt's own
+        look at ``exp`` after this one gives none."""
+        try:
+            for key in self.to_verify(token):
+                try:
+                    return jwt.decode(
+                        token,
+                        key,
+                        algorithms=[self.algorithm],
+                        issuer=self.issuer,
+                        leeway=settings.JWT_LEEWAY_SECONDS,
+                        options={"verify_aud": False},  # whom a token is for is asked where it is read
+                    )
+                except jwt.InvalidSignatureError:
+                    continue
+        except jwt.InvalidTokenError as error:
+            raise TokenBackendError("malformed or out of date") from error
+        raise TokenBackendError("signature")
+
+
+class RefreshBackend(AccessBackend):
+    """How refresh tokens are signed: nobody but this service reads one, so HS256 always, under SECRET_KEY."""
+
+    typ = "rt+jwt"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.algorithm = keyring.SYMMETRIC
+
+    def to_sign(self) -> tuple[str | None, Any]:
+        return None, settings.SECRET_KEY
+
+
+class OwnToken:
+    """What both kinds of ours have: a user in ``sub`` and a session in ``sid``."""
+
+    # The authentication scheme that carries it; "" for one that comes in a body.
+    scheme = ""
+
+    @property
+    def user_id(self) -> int:
+        """The user's id. Raises InvalidCredential when it cannot be one."""
+        return self.number("sub")
+
+    @property
+    def session_id(self) -> int:
+        """The session's id. Raises InvalidCredential when it cannot be one."""
+        return self.number("sid")
+
+    def number(self, claim: str) -> int:
+        """Return a claim that is a whole number, written as a string."""
+        text = self.get(claim)  # type: ignore[attr-defined]  # simplejwt's token, which this is mixed into, has it
+        if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20):
+            raise InvalidCredential(f"claim {claim}", scheme=self.scheme)
+        return min(int(text), MAX_ID)
+
+
+class AccessToken(OwnToken, tokens.AccessToken):
+    """A short-lived bearer token; it carries roles and scopes for readers elsewhere, this service asks its database."""
+
+    scheme = "Bearer"
+    method = "jwt"
+    # The session that it belongs to: set once the database has said that it lives. None for one without.
+    session: Session | None = None
+    # What its use adds to the answer, such as what is left of a rate limit.
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def lifetime(self) -> timedelta:  # type: ignore[override]  # bound at import there; settings are read when used
+        """How long a new token lives."""
+        return timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES)
+
+    @property
+    def token_backend(self) -> TokenBackend:
+        return AccessBackend()
+
+    @property
+    def key_id(self) -> Any:
+        """The id of the key that it was given for; None for one of a session."""
+        return self.get("client_id")
+
+    @property
+    def audiences(self) -> set[str]:
+        """Whom it is for (RFC 7519, section 4.1.3). Raises InvalidCredential where that is no name or list of names."""
+        named = self.get("aud", [])
+        names = [named] if isinstance(named, str) else named
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise InvalidCredential("audience", scheme=self.scheme)
+        return set(names)
+
+
+class RefreshToken(OwnToken, tokens.RefreshToken):  # type: ignore[misc]  # the stubs of its bases disagree
+    """The longer-lived token that a new pair is asked for with, once; its life counts from the login."""
+
+    @property
+    def lifetime(self) -> timedelta:  # type: ignore[override]  # as above
+        """How long a session lives."""
+        return timedelta(days=settings.REFRESH_TOKEN_EXPIRE_DAYS)
+
+    @property
+    def token_backend(self) -> TokenBackend:
+        return RefreshBackend()
+
+    @property
+    def digest(self) -> bytes:
+        """What is stored of it: the SHA-256 of its ``jti``, 122 random bits, whose signature has been checked."""
+        return hashlib.sha256(str(self.get("jti")).encode()).digest()
+
+
+T = TypeVar("T", AccessToken, RefreshToken)
+
+
+class TokenPair(NamedTuple):
+    """What a login hands out, encoded, and the seconds that the access token lives."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+def issue_pair(user: User, session: Session) -> tuple[TokenPair, bytes]:
+    """Return new tokens of a session, and the refresh token's digest; neither token outlives the session.
+
+    ``user`` is one whose roles and scopes have been read. Raises NoSigningKey.
+    """
+    access, refresh = AccessToken(), RefreshToken()
+    access["sub"] = refresh["sub"] = str(user.pk)
+    access["sid"] = refresh["sid"] = str(session.pk)
+    access["roles"], access["scope"] = list(user.roles), " ".join(sorted(user.scopes))
+    if settings.JWT_AUDIENCE:
+        access["aud"] = settings.JWT_AUDIENCE
+    refresh["exp"] = int(session.expires_at.timestamp())
+    access["exp"] = min(access["exp"], refresh["exp"])
+    expires_in = max(0, access["exp"] - int(timezone.now().timestamp()))
+    return TokenPair(str(access), str(refresh), expires_in), refresh.digest
+
+
+def read_access_token(encoded: str) -> AccessToken:
+    """Return the token behind a bearer's text: signed by us with our algorithm, in date, and an access token.
+
+    Raises InvalidCredential for anything else. RFC 8725 (JWT best current practices), sections 3.1, 3.2 and 3.11:
+    the algorithm is the configured one whatever the header says, and a refresh token is not an access token.
+    """
+    token = read(AccessToken, encoded)
+    token.audiences  # noqa: B018  it must be one that can be read
+    return token
+
+
+def refuse_others(token: AccessToken, audience: str = "") -> None:
+    """Raise InvalidCredential for a token that is for somebody else than ``audience``, or, without one, this service.
+
+    A token for nobody in particular passes, unless this service is one that tokens must be for.
+    """
+    named = token.audiences
+    if "aud" not in token and (audience or not settings.JWT_AUDIENCE):
+        return
+    if (audience or settings.JWT_AUDIENCE) not in named:
+        raise InvalidCredential("audience", scheme=token.scheme)
+
+
+def read_refresh_token(encoded: str) -> RefreshToken:
+    """Return the token behind a text that came in a body. Raises InvalidCredential, as above."""
+    return read(RefreshToken, encoded)
+
+
+def read(kind: type[T], encoded: str) -> T:
+    """Return a token of a kind. Raises InvalidCredential."""
+    scheme = kind.scheme
+    if len(encoded) > MAX_LENGTH or not FORM.fullmatch(encoded):
+        raise InvalidCredential("malformed", scheme=scheme)
+    try:
+        return kind(encoded)  # type: ignore[arg-type]  # simplejwt's annotation is wrong: it takes the text
+    except TokenError as error:
+        raise InvalidCredential(str(error), scheme=scheme) from error
+    except (RecursionError, ValueError, TypeError, OverflowError, OSError) as error:
+        # A thousand nested brackets end in json and not in PyJWT; a time beyond the calendar, in simplejwt.
+        raise InvalidCredential("malformed", scheme=scheme) from error

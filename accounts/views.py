@@ -1,0 +1,208 @@
+"""/auth: sign up, log in, sessions, passwords, who am I."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import keyring, passwords, proofs, queries, schema, serializers, services, sessions
+from accounts.authentication import JWTAuthentication, session_of, user_of
+from accounts.models import Session
+from accounts.permissions import IsPerson, IsUser
+from accounts.tokens import TokenPair
+from authsvc import limiter
+from authsvc.addresses import bucket
+from authsvc.api import parse, parse_query
+from authsvc.apiview import ApiView
+from authsvc.context import current
+from authsvc.pagination import link_to, page
+from authsvc.problems import RateLimited, reading_only
+
+MAILS_A_MINUTE = "30/minute"  # asked for from one address
+
+
+class SignupIsOpen(BasePermission):
+    """Whether SIGNUP_ENABLED lets people sign up."""
+
+    message = "Sign-up is closed here; ask the operator for an account."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return bool(settings.SIGNUP_ENABLED)
+
+
+class SignupView(ApiView):
+    """Make a user."""
+
+    authentication_classes = ()
+    permission_classes = (SignupIsOpen,)
+
+    @schema.signup
+    def post(self, request: Request) -> Response:
+        user = services.sign_up(**parse(serializers.SignupRequest, request))
+        return Response(serializers.UserResponse(user).data, status=201)
+
+
+class LoginView(ApiView):
+    """Exchange a password for tokens."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @schema.login
+    def post(self, request: Request) -> Response:
+        return tokens(services.log_in(**parse(serializers.LoginRequest, request)))
+
+
+class RefreshView(ApiView):
+    """Exchange a refresh token for a new pair."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @schema.refresh
+    def post(self, request: Request) -> Response:
+        asked = parse(serializers.RefreshRequest, request)
+        return tokens(sessions.refresh(encoded=asked["refresh_token"]))
+
+
+class LogoutView(ApiView):
+    """End the session of a refresh token."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @schema.logout
+    def post(self, request: Request) -> Response:
+        sessions.log_out(encoded=parse(serializers.RefreshRequest, request)["refresh_token"])
+        return Response(status=204)
+
+
+class OwnView(ApiView):
+    """A view of the bearer's own account."""
+
+    authentication_classes = (JWTAuthentication,)
+    permission_classes = (IsPerson,)
+
+
+class SessionsView(OwnView):
+    """The bearer's sessions: list them, or end all."""
+
+    @schema.list_sessions
+    def get(self, request: Request) -> Response:
+        query = parse_query(serializers.ListSessionsQuery, request)
+        own = queries.sessions_of(user_of(request), timezone.now())
+        found, cursor = page(own, limit=query["limit"], cursor=query.get("cursor"))
+        context = {"current": session_of(request)}
+        body = [serializers.SessionResponse(session, context=context).data for session in found]
+        return Response(body, headers={"Link": link_to(request, cursor)} if cursor else {})
+
+    @schema.end_sessions
+    def delete(self, request: Request) -> Response:
+        sessions.end_all(user=user_of(request), reason="ended by its user", actor=user_of(request))
+        return Response(status=204)
+
+
+class SessionView(OwnView):
+    """One of the bearer's sessions."""
+
+    @schema.end_session
+    def delete(self, request: Request, session_id: int) -> Response:
+        session = Session.objects.select_related("user").filter(user=user_of(request), pk=session_id).first()
+        if session is None:
+            raise Http404
+        sessions.end(session=session, reason="ended by its user", actor=user_of(request))
+        return Response(status=204)
+
+
+class PasswordView(OwnView):
+    """Change the bearer's password."""
+
+    @schema.change_password
+    def post(self, request: Request) -> Response:
+        asked = parse(serializers.PasswordRequest, request)
+        passwords.change(user=user_of(request), session=session_of(request), **asked)
+        return Response(status=204)
+
+
+class MailView(ApiView):
+    """Ask for a mail: the same answer whoever asks, and for whomever."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def ask(self, request: Request, send: Callable[..., None]) -> Response:
+        """Send what is asked for, unless one address asks too often. Raises RateLimited."""
+        asked = parse(serializers.AddressRequest, request)
+        verdict = limiter.hit(MAILS_A_MINUTE, "mail", bucket(current.get().address))
+        if not verdict.passes:
+            raise RateLimited(verdict)
+        send(**asked)
+        return Response({"status": "accepted"}, status=202)
+
+
+class ResetView(MailView):
+    """Ask for a mail that lets its reader set a new password."""
+
+    @schema.ask_reset
+    def post(self, request: Request) -> Response:
+        return self.ask(request, proofs.ask_reset)
+
+
+class VerificationView(MailView):
+    """Ask for a mail that confirms an address."""
+
+    @schema.ask_verification
+    def post(self, request: Request) -> Response:
+        return self.ask(request, proofs.ask_confirmation)
+
+
+class ResetConfirmView(ApiView):
+    """Set a new password by the token from the mail."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @schema.reset
+    def post(self, request: Request) -> Response:
+        proofs.reset(**parse(serializers.ResetRequest, request))
+        return Response(status=204)
+
+
+class VerifyView(ApiView):
+    """Confirm an address by the token from the mail."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @schema.verify_email
+    def post(self, request: Request) -> Response:
+        proofs.confirm(**parse(serializers.TokenRequest, request))
+        return Response(status=204)
+
+
+class MeView(ApiView):
+    """Say who the bearer is."""
+
+    authentication_classes = (JWTAuthentication,)
+    permission_classes = (IsUser,)
+
+    @schema.me
+    def get(self, request: Request) -> Response:
+        return Response(serializers.MeResponse(user_of(request)).data)
+
+
+def tokens(pair: TokenPair) -> Response:
+    """Return the answer of a login and a refresh (RFC 6749, section 5.1)."""
+    return Response({**pair._asdict(), "token_type": "bearer"})
+
+
+@reading_only
+def jwks(request: HttpRequest) -> HttpResponse:
+    """/.well-known/jwks.json: the keys that verify access tokens elsewhere; none under HS256 (RFC 7517)."""
+    headers = {"Cache-Control": f"public, max-age={keyring.MAX_AGE}"}
+    return JsonResponse({"keys": keyring.published()}, headers=headers)

@@ -1,0 +1,188 @@
+"""The operator's view of keys: look, search, disable, rotate, revoke. A secret is not here to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action, display
+
+from accounts.authentication import user_of
+from apikeys import queries, services, usage
+from apikeys.filters import ExpiryFilter, StatusFilter
+from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret
+from audit.models import AuditEvent
+from authsvc.console import ReadOnly
+
+SHOWN_EVENTS = 50
+COLOURS = {"active": "success", "expired": "warning", "disabled": "warning", "revoked": "danger"}
+
+
+class SecretsOfKey(ReadOnly, TabularInline):
+    """The secrets of a key, by their first characters."""
+
+    model = Secret
+    extra = 0
+    fields = readonly_fields = ("prefix", "created_at", "retires_at", "last_used_at", "last_used_address")
+    ordering = ("-id",)
+
+
+@admin.register(APIKey)
+class APIKeyAdmin(ReadOnly, ModelAdmin):
+    """Read only apart from its actions; what is revoked stays revoked."""
+
+    list_display = ("name", "shown_prefix", "owner", "shown_status", "created_at", "expires_at", "last_used_at")
+    list_display_links = ("name", "shown_prefix")
+    list_filter = (StatusFilter, ExpiryFilter, "is_enabled", "owner__is_service")
+    list_select_related = ("owner",)
+    search_fields = ("name", "owner__username", "owner__email", "secrets__prefix__startswith")
+    search_help_text = "Name, owner, or the first characters of the key"
+    show_full_result_count = False  # counts every row of a large table for a number nobody needs
+    ordering = ("-id",)
+    fieldsets = (
+        (None, {"fields": ("name", "shown_prefix", "owner", "shown_status", "is_enabled")}),
+        ("What it may", {"fields": ("scope", "allowed_ips", "rate_limit", "metadata")}),
+        ("Life", {"fields": ("created_at", "expires_at", "revoked_at", "revoked_reason")}),
+        ("Use", {"fields": ("last_used_at", "last_used_address", "shown_usage")}),
+        ("Record", {"fields": ("shown_events",)}),
+    )
+    inlines = (SecretsOfKey,)
+    actions = ("revoke_selected",)
+    actions_detail = ("switch_one", "rotate_one", "revoke_one")
+
+    def get_queryset(self, request: HttpRequest) -> APIKeyQuerySet:
+        return queries.with_prefix(super().get_queryset(request))
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Whether this operator may disable, rotate and end keys."""
+        return request.user.has_perm("apikeys.revoke_apikey")
+
+    def response_action(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
+        """Refuse a choice of rows that is none; Django would fail on it."""
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if all(choice.isascii() and choice.isdecimal() and len(choice) < 19 for choice in chosen):
+            answer: HttpResponse | None = super().response_action(request, queryset)
+            return answer
+        self.message_user(request, "That is no choice of API keys.", messages.ERROR)
+        return None
+
+    @display(description="Key")
+    def shown_prefix(self, key: APIKey) -> str:
+        """What the key begins with."""
+        return f"{key.prefix}…"
+
+    @display(description="Status", label=COLOURS)
+    def shown_status(self, key: APIKey) -> str:
+        """The status as a coloured label."""
+        return "disabled" if key.status == "active" and not key.is_enabled else key.status
+
+    @display(description="Last 30 days")
+    def shown_usage(self, key: APIKey) -> str:
+        """The days on which the key was used, by outcome."""
+        usage.flush()
+        days = queries.usage_of(key, days=30, now=timezone.now())["days"]
+        rows = [(day.pop("day"), list(day.values())) for day in days]
+        used = [(day, counts) for day, counts in rows if any(counts)]
+        return render_to_string("apikeys/usage.html", {"days": used, "outcomes": Outcome.values})
+
+    @display(description="Latest events")
+    def shown_events(self, key: APIKey) -> str:
+        """What the audit has of the key."""
+        events = AuditEvent.objects.filter(subject_type="apikey", subject_id=key.pk).order_by("-id")[:SHOWN_EVENTS]
+        return render_to_string("apikeys/events.html", {"events": events})
+
+    def key_or_404(self, request: HttpRequest, object_id: str) -> APIKey:
+        """Return the key of an action's address."""
+        key: APIKey | None = self.get_object(request, object_id)
+        if key is None:
+            raise Http404
+        return key
+
+    @action(description="Enable or disable", url_path="switch", permissions=["revoke"], icon="pause")
+    def switch_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then disable a key, or enable it again."""
+        key = self.key_or_404(request, object_id)
+        back = reverse("admin:apikeys_apikey_change", args=[key.pk])
+        if request.method == "POST":
+            enabled = request.POST.get("enable") == "yes"
+            if services.change_key(key=key, owner=key.owner, actor=user_of(request), is_enabled=enabled):
+                self.log_change(request, key, "Enabled." if enabled else "Disabled.")
+            else:
+                self.message_user(request, "The key is revoked and cannot be changed.", messages.ERROR)
+            return HttpResponseRedirect(back)
+        return self.page(request, "apikeys/switch.html", key=key, back=back, title="Enable or disable an API key")
+
+    @action(description="Rotate…", url_path="rotate", permissions=["revoke"], icon="autorenew")
+    def rotate_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then give a key a new secret and show it this once."""
+        key = self.key_or_404(request, object_id)
+        back = reverse("admin:apikeys_apikey_change", args=[key.pk])
+        context: dict[str, Any] = {"key": key, "back": back, "title": "Rotate an API key"}
+        overlap = request.POST.get("overlap", str(services.OVERLAP)).strip()
+        if request.method != "POST":
+            return self.page(request, "apikeys/rotate.html", overlap=overlap, **context)
+        try:
+            seconds = int(overlap) if overlap.isascii() and overlap.isdecimal() and len(overlap) < 9 else -1
+            plaintext = services.rotate_key(key=key, overlap_seconds=seconds, actor=user_of(request))
+            error = "" if plaintext else "The key is revoked and cannot be rotated."
+        except ValidationError as refusal:
+            plaintext, error = None, " ".join(refusal.messages)
+        if plaintext is None:
+            return self.page(request, "apikeys/rotate.html", status=400, overlap=overlap, error=error, **context)
+        self.log_change(request, key, "Rotated.")
+        return self.page(request, "apikeys/rotate.html", plaintext=plaintext, **context)
+
+    @admin.action(description="Revoke selected API keys…", permissions=["revoke"])
+    def revoke_selected(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
+        """Ask, then revoke many."""
+        back = request.get_full_path()
+        return self.confirm_and_revoke(request, list(queryset.select_related("owner")), back, action="revoke_selected")
+
+    @action(description="Revoke…", url_path="revoke", permissions=["revoke"], icon="block")
+    def revoke_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then revoke one."""
+        key = self.key_or_404(request, object_id)
+        return self.confirm_and_revoke(request, [key], reverse("admin:apikeys_apikey_change", args=[key.pk]))
+
+    def confirm_and_revoke(
+        self, request: HttpRequest, keys: Sequence[APIKey], back: str, action: str = ""
+    ) -> HttpResponse:
+        """Return the confirmation page, or do what it confirms and go back to where the operator was."""
+        reason, error = request.POST.get("reason", ""), ""
+        if request.method == "POST" and "confirm" in request.POST:
+            try:
+                self.revoke(request, keys, reason)
+            except ValidationError as refusal:
+                error = " ".join(refusal.messages)
+            else:
+                return HttpResponseRedirect(back)
+        context = {"keys": keys, "action": action, "reason": reason, "error": error, "back": back}
+        return self.page(request, "apikeys/revoke.html", 400 if error else 200, title="Revoke API keys", **context)
+
+    def page(self, request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
+        """Return a page of the console that no cache may keep."""
+        context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        response = render(request, template, context, status=status)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @transaction.atomic
+    def revoke(self, request: HttpRequest, keys: Sequence[APIKey], reason: str) -> None:
+        """Revoke keys, note each in the admin's history, and say how many it were."""
+        ended = [key for key in keys if services.revoke_key(key=key, reason=reason, actor=user_of(request))]
+        for key in ended:
+            self.log_change(request, key, f"Revoked. {reason}".strip())
+        already = len(keys) - len(ended)
+        self.message_user(request, f"Revoked {len(ended)} of {len(keys)} API keys.", messages.SUCCESS)
+        if already:
+            self.message_user(request, f"{already} had been revoked before.", messages.WARNING)

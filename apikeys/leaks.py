@@ -1,0 +1,124 @@
+"""Reports of leaked keys: from whoever holds one, or from GitHub's secret scanning."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from apikeys import keys, rules, services
+from apikeys.queries import key_by_digest
+from audit.events import Event
+from authsvc import mail
+
+KEY_ID, SIGNATURE = "Github-Public-Key-Identifier", "Github-Public-Key-Signature"
+MOST_TOKENS = 1000  # of one report
+
+# What reading the file of keys can raise where it is not one.
+WRONG_FILE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm)
+
+logger = logging.getLogger(__name__)
+
+MAIL = """An API key of yours was found where it should not be, and has been revoked.
+
+Key:    {prefix}… ({name}, id {id})
+Source: {source}
+
+Programs that use it are refused from now on. Issue a new key, and look at what was done with this one.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A text that somebody says is a key of ours, and where it was seen."""
+
+    text: str
+    source: str
+
+
+def read_report(data: Any, *, signed: bool) -> list[Leak]:
+    """Return what a report names; ``signed`` says whether its body is GitHub's.
+
+    Raises ValidationError for one that is neither form, and for an array that is not signed or has too many entries.
+    """
+    if isinstance(data, list):
+        if not signed:
+            raise ValidationError({SIGNATURE: ValidationError("The signature is not GitHub's.", code="invalid")})
+        if len(data) > MOST_TOKENS:
+            raise ValidationError({"body": ValidationError(f"At most {MOST_TOKENS} in a report.", code="max_length")})
+        # An entry of a form that is not known yet must not keep the keys beside it alive.
+        return [from_github(item) for item in data if isinstance(item, dict) and isinstance(item.get("token"), str)]
+    if isinstance(data, dict) and data.keys() == {"key"} and isinstance(data["key"], str):
+        return [Leak(data["key"].strip(), "reported by a holder")]
+    raise ValidationError({"key": ValidationError('Send {"key": …}, or GitHub\'s array.', code="invalid")})
+
+
+def from_github(item: dict[str, Any]) -> Leak:
+    """Return one entry of GitHub's array."""
+    url = item.get("url")
+    return Leak(item["token"].strip(), f"GitHub: {url}" if isinstance(url, str) and url else "GitHub")
+
+
+def is_signed(raw: bytes, headers: Mapping[str, str]) -> bool:
+    """Say whether GitHub has signed a body: ECDSA over the raw bytes, as its secret scanning partner program has it."""
+    key_id = headers.get(KEY_ID)
+    key = trusted_keys().get(key_id) if key_id else None
+    if key is None:
+        return False
+    try:
+        key.verify(base64.b64decode(headers.get(SIGNATURE, ""), validate=True), raw, ec.ECDSA(SHA256()))
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
+def trusted_keys() -> dict[str, ec.EllipticCurvePublicKey]:
+    """Return the keys that reports may be signed with; none, and a word to the operator, where their file is wrong."""
+    try:
+        return public_keys(settings.LEAK_REPORT_KEYS_FILE)
+    except WRONG_FILE as error:
+        logger.error("LEAK_REPORT_KEYS_FILE cannot be used: %s", type(error).__name__)  # noqa: TRY400  no keys in logs
+        return {}
+
+
+@lru_cache(maxsize=1)
+def public_keys(path: str) -> dict[str, ec.EllipticCurvePublicKey]:
+    """Return keys by identifier, from a file as GitHub's meta API serves them; none without a file.
+
+    Raises one of WRONG_FILE for a file that is not one.
+    """
+    if not path:
+        return {}
+    found = {}
+    for entry in json.loads(Path(path).read_text(encoding="utf-8"))["public_keys"]:
+        key = load_pem_public_key(entry["key"].encode())
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise TypeError("a key for leak reports is not of an elliptic curve")
+        found[entry["key_identifier"]] = key
+    return found
+
+
+def revoke_leaked(leak: Leak) -> None:
+    """Revoke the key behind a text, if it is one of ours and alive, and tell its owner; say nothing either way."""
+    key = key_by_digest(keys.digest(leak.text)) if keys.is_well_formed(leak.text) else None
+    if key is None or (key.secret.retires_at is not None and key.secret.retires_at <= timezone.now()):
+        return  # unknown, or a secret that a rotation has ended: it opens nothing, and the key need not die for it
+    source = "".join(letter for letter in leak.source if rules.is_printable(letter))[: rules.REASON_LENGTH].strip()
+    if services.revoke_key(key=key, reason=source, event=Event.KEY_REVOKED_LEAK) and key.owner.email:
+        prefix = leak.text[: -keys.CHECKSUM_LENGTH - keys.RANDOM_LENGTH + keys.SHOWN_LENGTH]
+        text = MAIL.format(prefix=prefix, name=key.name, id=key.pk, source=source)
+        mail.send("An API key of yours was revoked: it had leaked", text, key.owner.email)

@@ -1,0 +1,14 @@
+"""What a view can ask of whoever comes with a key. Combine with ``|`` and ``&``."""
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from apikeys.models import APIKey
+
+
+class IsService(BasePermission):
+    """A program, by an API key."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, APIKey)

@@ -1,0 +1,90 @@
+"""Reading keys: the prepared statement behind ``x-api-key``, and an owner's own keys."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from accounts.models import User, role_names, scope_names
+from accounts.queries import GRANTS, USER_FIELDS, build_user
+from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret, Usage
+from authsvc.database import PreparedQuery, build
+
+# What judging needs; the rest stays in the database.
+SECRET_FIELDS = ("id", "retires_at", "last_used_at")
+NOT_JUDGED = {"created_at", "revoked_reason", "metadata", "last_used_address"}
+KEY_FIELDS = tuple(f.attname for f in APIKey._meta.concrete_fields if f.attname not in NOT_JUDGED)
+K, U = len(SECRET_FIELDS), len(SECRET_FIELDS) + len(KEY_FIELDS)
+
+
+def _keys_by_digest() -> QuerySet[Secret, tuple[Any, ...]]:
+    grants = {"role_names": role_names("api_key__owner"), "scope_names": scope_names("api_key__owner")}
+    return (
+        Secret.objects.filter(digest=b"")
+        .order_by()
+        .annotate(**grants)
+        .values_list(
+            *SECRET_FIELDS,
+            *(f"api_key__{field}" for field in KEY_FIELDS),
+            *(f"api_key__owner__{field}" for field in USER_FIELDS),
+            *GRANTS,
+        )
+    )
+
+
+def _keys_by_id() -> QuerySet[APIKey, tuple[Any, ...]]:
+    grants = {"role_names": role_names("owner"), "scope_names": scope_names("owner")}
+    columns = (*KEY_FIELDS, *(f"owner__{field}" for field in USER_FIELDS), *GRANTS)
+    return APIKey.objects.filter(pk=0).order_by().annotate(**grants).values_list(*columns)
+
+
+_key_by_digest = PreparedQuery(_keys_by_digest)
+_key_by_id = PreparedQuery(_keys_by_id)
+
+
+def key_by_id(key_id: int) -> APIKey | None:
+    """Return a key by its id, with the owner's grants, in whatever state, or None."""
+    row = _key_by_id.fetch(key_id)
+    if row is None:
+        return None
+    key = build(APIKey, KEY_FIELDS, row)
+    key.owner = build_user(row[len(KEY_FIELDS) :])
+    return key
+
+
+def key_by_digest(digest: bytes) -> APIKey | None:
+    """Return the key that a digest opens, with the secret and the owner's grants, in whatever state, or None."""
+    row = _key_by_digest.fetch(digest)
+    if row is None:
+        return None
+    key = build(APIKey, KEY_FIELDS, row[K:U])
+    key.secret = build(Secret, SECRET_FIELDS, row)
+    key.owner = build_user(row[U:])
+    return key
+
+
+def with_prefix(keys: APIKeyQuerySet) -> APIKeyQuerySet:
+    """Add ``prefix``, the first characters of a key's newest secret."""
+    newest = Secret.objects.filter(api_key=OuterRef("pk")).order_by("-id").values("prefix")[:1]
+    return keys.annotate(prefix=Subquery(newest))  # type: ignore[no-redef]  # the model says what it will be
+
+
+def keys_of(owner: User) -> APIKeyQuerySet:
+    """Return an owner's keys, newest first, with their prefixes."""
+    return with_prefix(APIKey.objects.filter(owner=owner)).order_by("-id")
+
+
+def usage_of(key: APIKey, *, days: int, now: datetime) -> dict[str, Any]:
+    """Return a key's uses of the last days, today (UTC) included, newest first, and its outgoing secret or None."""
+    today = now.date()
+    found = {today - timedelta(days=back): dict.fromkeys(Outcome.values, 0) for back in range(days)}
+    for use in Usage.objects.filter(api_key=key, day__gt=today - timedelta(days=days), day__lte=today):
+        found[use.day][use.outcome] = use.count
+    return {
+        "last_used_at": key.last_used_at,
+        "last_used_address": key.last_used_address,
+        "outgoing_secret": Secret.objects.filter(api_key=key, retires_at__gt=now).first(),
+        "days": [{"day": day, **counts} for day, counts in found.items()],
+    }

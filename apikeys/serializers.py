@@ -1,0 +1,162 @@
+"""The bodies of /keys, in and out. Types are checked here; the rules are in rules.py, for commands obey them too."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from apikeys.models import APIKey, Status
+from authsvc.api import (
+    QueryIntegerField,
+    StrictBooleanField,
+    StrictCharField,
+    StrictIntegerField,
+    StrictSerializer,
+)
+
+NAME = "1 to 100 characters without control characters; surrounding space is dropped."
+SCOPES = "What the key may do, a part of what its owner may; none asked for is none."
+ADDRESSES = "Addresses and networks (CIDR) that the key may be used from; none is any."
+RATE_LIMIT = "As `100/minute`, or several as `10/second; 1000/hour`; null for none."
+METADATA = "A JSON object of yours, at most 4 kB."
+
+
+class ScopeField(StrictCharField):
+    """Any text at all, for whether it is a scope is for rules.scopes to say, and on the whole list."""
+
+    def __init__(self) -> None:
+        super().__init__(allow_blank=True)
+
+    def run_validators(self, value: Any) -> None:
+        """Leave out DRF's own, which would answer on the one item."""
+
+
+class KeyFields(StrictSerializer):
+    """What can be said of a key when it is made and later."""
+
+    scopes = serializers.ListField(child=ScopeField(), max_length=1000, required=False, help_text=SCOPES)
+    allowed_ips = serializers.ListField(child=StrictCharField(max_length=100), required=False, help_text=ADDRESSES)
+    rate_limit = StrictCharField(
+        max_length=100, required=False, allow_null=True, allow_blank=True, help_text=RATE_LIMIT
+    )
+    metadata = serializers.DictField(required=False, help_text=METADATA)
+
+
+class CreateKeyRequest(KeyFields):
+    """A new key."""
+
+    name = StrictCharField(allow_blank=True, help_text=NAME)
+    expires_in_days = StrictIntegerField(
+        required=False, help_text="1 to API_KEY_MAX_EXPIRE_DAYS; API_KEY_EXPIRE_DAYS when absent."
+    )
+
+
+class ChangeKeyRequest(KeyFields):
+    """What can be changed of a key; what is absent stays."""
+
+    name = StrictCharField(allow_blank=True, required=False, help_text=NAME)
+    is_enabled = StrictBooleanField(required=False, help_text="False: refused until it is true again.")
+
+
+class RotateKeyRequest(StrictSerializer):
+    """How the outgoing secret ends, and how long the key lives from now on."""
+
+    overlap_seconds = StrictIntegerField(
+        required=False, help_text="How long the outgoing secret lives on: 0 to 2592000 (30 days), default 86400."
+    )
+    retire_old = serializers.ChoiceField(
+        ["after_overlap", "on_first_use"],
+        default="after_overlap",
+        help_text="`on_first_use`: the outgoing secret ends once the new one is used, at the latest after the overlap.",
+    )
+    expires_in_days = StrictIntegerField(required=False, help_text="When absent, the life that the key had, anew.")
+
+
+class ListKeysQuery(serializers.Serializer[Any]):
+    """The query string of GET /keys."""
+
+    limit = QueryIntegerField(min_value=1, max_value=100, default=100, help_text="Keys on a page.")
+    cursor = serializers.CharField(required=False, help_text="From the `Link` header of the page before.")
+    status = serializers.ChoiceField(Status.choices, required=False)
+
+
+class UsageQuery(serializers.Serializer[Any]):
+    """The query string of GET /keys/{id}/usage."""
+
+    days = QueryIntegerField(min_value=1, max_value=366, default=30, help_text="Days back, today included.")
+
+
+class KeyResponse(serializers.Serializer[APIKey]):
+    """A key without its secret."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="The key's first characters, to recognise it by.")
+    scopes = serializers.ListField(child=serializers.CharField())
+    status = serializers.ChoiceField(Status.choices)
+    is_enabled = serializers.BooleanField()
+    is_revoked = serializers.BooleanField()
+    allowed_ips = serializers.ListField(child=serializers.CharField(), source="addresses")
+    rate_limit = serializers.SerializerMethodField()
+    metadata = serializers.DictField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    revoked_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
+
+    def get_rate_limit(self, key: APIKey) -> str | None:
+        """Return the limits, or None for none."""
+        return key.rate_limit or None
+
+
+class NewKeyResponse(KeyResponse):
+    """A new key with its plaintext, this once."""
+
+    key = serializers.CharField(help_text="The API key itself. Keep it: it is not stored and never shown again.")
+
+
+class ReportRequest(serializers.Serializer[Any]):
+    """A key that leaked, from whoever holds it."""
+
+    key = serializers.CharField()
+
+
+class ReportResponse(serializers.Serializer[Any]):
+    """Thanks, and no word on whether there was such a key."""
+
+    status = serializers.ChoiceField(["accepted"])
+
+
+class UsageDay(serializers.Serializer[Any]):
+    """One day's uses, by how they ended."""
+
+    day = serializers.DateField()
+    ok = serializers.IntegerField()
+    expired = serializers.IntegerField()
+    revoked = serializers.IntegerField()
+    disabled = serializers.IntegerField()
+    scope = serializers.IntegerField()
+    limited = serializers.IntegerField()
+    address = serializers.IntegerField()
+
+
+class OutgoingSecret(serializers.Serializer[Any]):
+    """A secret on its way out after a rotation."""
+
+    prefix = serializers.CharField()
+    retires_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
+    last_used_address = serializers.IPAddressField(allow_null=True)
+
+
+class UsageResponse(serializers.Serializer[Any]):
+    """How a key is used."""
+
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    last_used_address = serializers.IPAddressField(allow_null=True)
+    outgoing_secret = OutgoingSecret(allow_null=True)
+    days = UsageDay(many=True)
+
+
+def new_key(key: APIKey, plaintext: str) -> dict[str, Any]:
+    """Return the 201 body: the key's representation and, this once, the plaintext."""
+    return {**KeyResponse(key).data, "key": plaintext}

@@ -1,0 +1,122 @@
+"""How often keys are used: counted in memory, written every few seconds in one statement.
+
+A process that is killed loses what it counted since it last wrote, FLUSH_SECONDS at most; one that stops writes first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from collections import Counter
+from datetime import date
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from apikeys.models import APIKey, Outcome
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 5.0
+ROWS_A_STATEMENT = 500
+
+# Both PostgreSQL and SQLite know this form of upsert.
+UPSERT = """
+    INSERT INTO apikeys_usage (api_key_id, day, outcome, count) VALUES {rows}
+    ON CONFLICT (api_key_id, day, outcome) DO UPDATE SET count = apikeys_usage.count + excluded.count
+"""
+
+Entry = tuple[int, date, str]
+
+
+class Counts:
+    """What this process has counted and not yet written."""
+
+    def __init__(self) -> None:
+        self.lock, self.counter = threading.Lock(), Counter[Entry]()
+
+    def add(self, key_id: int, day: date, outcome: str, amount: int = 1) -> None:
+        """Count a use."""
+        with self.lock:
+            self.counter[key_id, day, outcome] += amount
+
+    def take(self) -> Counter[Entry]:
+        """Return what was counted and start anew."""
+        with self.lock:
+            taken, self.counter = self.counter, Counter()
+        return taken
+
+    def put_back(self, taken: Counter[Entry]) -> None:
+        """Return what could not be written, for the next attempt."""
+        with self.lock:
+            for entry, amount in taken.items():
+                self.counter[entry] += amount
+
+
+counts = Counts()
+
+
+def count(key: APIKey, outcome: Outcome) -> None:
+    """Count one use of a key."""
+    key.counted_on = timezone.now().date()
+    counts.add(key.pk, key.counted_on, outcome.value)
+
+
+def on_permission_refused(*, credential: Any, **signal: Any) -> None:
+    """Count a use that was let in as one that its view then refused for want of a scope."""
+    if isinstance(credential, APIKey):
+        counts.add(credential.pk, credential.counted_on, Outcome.OK.value, -1)
+        counts.add(credential.pk, credential.counted_on, Outcome.SCOPE.value)
+
+
+def on_serving(**signal: Any) -> None:
+    """Begin writing, in a process that is about to serve."""
+    start()
+
+
+def flush() -> None:
+    """Write what was counted; what cannot be written is kept for the next time."""
+    taken = counts.take()
+    # Sorted, so that two processes take the rows' locks in one order.
+    rows = sorted((*entry, amount) for entry, amount in taken.items() if amount)
+    try:
+        for start in range(0, len(rows), ROWS_A_STATEMENT):
+            write(rows[start : start + ROWS_A_STATEMENT])
+            for *entry, _ in rows[start : start + ROWS_A_STATEMENT]:
+                del taken[tuple(entry)]
+    except DatabaseError as error:
+        logger.warning("usage could not be written and is kept: %s", type(error).__name__)
+        counts.put_back(taken)
+        if not connection.in_atomic_block:
+            connection.close()  # it may be the connection that is broken; the next writing opens another
+
+
+def write(rows: list[tuple[Any, ...]]) -> None:
+    """Add rows to the table in one statement."""
+    sql = UPSERT.format(rows=", ".join(["(%s, %s, %s, %s)"] * len(rows)))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [value for row in rows for value in row])
+
+
+def start() -> threading.Event:
+    """Write every few seconds from now on, and once more at the process's exit; the event returned ends it."""
+    stop = threading.Event()
+    threading.Thread(target=run, args=(stop,), name="usage", daemon=True).start()
+    atexit.register(finish, stop)
+    return stop
+
+
+def run(stop: threading.Event) -> None:
+    """The thread's loop."""
+    while not stop.wait(FLUSH_SECONDS):
+        flush()
+    connection.close()
+
+
+def finish(stop: threading.Event) -> None:
+    """Write the last counts."""
+    stop.set()
+    flush()
+    connection.close()

@@ -1,0 +1,151 @@
+"""/keys: issue, list, read, change, revoke, rotate; each user sees their own."""
+
+from typing import Any
+
+from django.http import Http404
+from django.utils import timezone
+from rest_framework.exceptions import APIException
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import JWTAuthentication, user_of
+from accounts.permissions import IsPerson
+from apikeys import leaks, queries, schema, serializers, services, usage
+from apikeys.authentication import APIKeyAuthentication
+from apikeys.models import APIKey, Secret
+from apikeys.permissions import IsService
+from authsvc import limiter
+from authsvc.addresses import bucket
+from authsvc.api import parse, parse_query
+from authsvc.apiview import ApiView
+from authsvc.context import current
+from authsvc.pagination import link_to, page
+from authsvc.problems import RateLimited
+
+REPORTS_A_MINUTE = "30/minute"  # from one address, unless GitHub has signed them
+
+
+class KeyIsRevoked(APIException):
+    """409: the key has been ended for good."""
+
+    status_code = 409
+    default_detail = "The key is revoked and cannot be changed."
+
+
+class OwnKeys(ApiView):
+    """A view of the bearer's own keys."""
+
+    authentication_classes: tuple[Any, ...] = (JWTAuthentication,)
+    permission_classes: tuple[Any, ...] = (IsPerson,)
+
+    def own_key(self, key_id: int) -> APIKey:
+        """Return a key of the bearer's. Raises Http404 for one absent and one of somebody else's alike."""
+        key = queries.keys_of(user_of(self.request)).filter(pk=key_id).first()
+        if key is None:
+            raise Http404
+        return key
+
+
+class CreateKeyView(OwnKeys):
+    """Issue a key."""
+
+    @schema.create_key
+    def post(self, request: Request) -> Response:
+        user = user_of(request)
+        key, plaintext = services.issue_key(owner=user, actor=user, **parse(serializers.CreateKeyRequest, request))
+        return Response(serializers.new_key(key, plaintext), status=201, headers={"Cache-Control": "no-store"})
+
+
+class KeysView(CreateKeyView):
+    """List keys, or issue one."""
+
+    @schema.create_key_too
+    def post(self, request: Request) -> Response:
+        return super().post(request)
+
+    @schema.list_keys
+    def get(self, request: Request) -> Response:
+        query = parse_query(serializers.ListKeysQuery, request)
+        keys = queries.keys_of(user_of(request))
+        if "status" in query:
+            keys = keys.with_status(query["status"], timezone.now())
+        found, cursor = page(keys, limit=query["limit"], cursor=query.get("cursor"))
+        headers = {"Link": link_to(request, cursor)} if cursor else {}
+        return Response([serializers.KeyResponse(key).data for key in found], headers=headers)
+
+
+class KeyView(OwnKeys):
+    """One key."""
+
+    @schema.read_key
+    def get(self, request: Request, key_id: int) -> Response:
+        return Response(serializers.KeyResponse(self.own_key(key_id)).data)
+
+    @schema.change_key
+    def patch(self, request: Request, key_id: int) -> Response:
+        key, user = self.own_key(key_id), user_of(request)
+        if not services.change_key(key=key, owner=user, actor=user, **parse(serializers.ChangeKeyRequest, request)):
+            raise KeyIsRevoked
+        return Response(serializers.KeyResponse(key).data)
+
+    @schema.revoke_key
+    def delete(self, request: Request, key_id: int) -> Response:
+        services.revoke_key(key=self.own_key(key_id), actor=user_of(request))
+        return Response(status=204)
+
+
+class RotateKeyView(OwnKeys):
+    """Replace a key's secret: the owner does, or the key itself."""
+
+    authentication_classes = (JWTAuthentication, APIKeyAuthentication)
+    permission_classes = (IsPerson | IsService,)
+
+    @schema.rotate_key
+    def post(self, request: Request, key_id: int) -> Response:
+        key = self.own_key(key_id)
+        used = own_secret(request.auth, key_id) if isinstance(request.auth, APIKey) else None
+        asked = parse(serializers.RotateKeyRequest, request)
+        asked["retire_on_first_use"] = asked.pop("retire_old") == "on_first_use"
+        plaintext = services.rotate_key(key=key, actor=user_of(request), used=used, **asked)
+        if plaintext is None:
+            raise KeyIsRevoked
+        return Response(serializers.new_key(key, plaintext), status=201, headers={"Cache-Control": "no-store"})
+
+
+def own_secret(used: APIKey, key_id: int) -> Secret:
+    """Return the secret by which a key is about to rotate itself. Raises Http404 where it is another key's turn.
+
+    Whether it is the secret in force is for the service to say, which has the row locked then.
+    """
+    if used.pk != key_id:
+        raise Http404
+    return used.secret
+
+
+class KeyUsageView(OwnKeys):
+    """How a key is used."""
+
+    @schema.key_usage
+    def get(self, request: Request, key_id: int) -> Response:
+        key, days = self.own_key(key_id), parse_query(serializers.UsageQuery, request)["days"]
+        usage.flush()
+        return Response(serializers.UsageResponse(queries.usage_of(key, days=days, now=timezone.now())).data)
+
+
+class ReportView(ApiView):
+    """Take reports of leaked keys."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @schema.report_keys
+    def post(self, request: Request) -> Response:
+        signed = leaks.is_signed(request._request.body, request.headers)
+        if not signed:  # GitHub reports as much as it finds, and all of it from a few addresses
+            verdict = limiter.hit(REPORTS_A_MINUTE, "report", bucket(current.get().address))
+            if not verdict.passes:
+                raise RateLimited(verdict)
+        for leak in leaks.read_report(request.data, signed=signed):
+            leaks.revoke_leaked(leak)
+        return Response({"status": "accepted"}, status=202)

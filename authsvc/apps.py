@@ -1,0 +1,14 @@
+"""The project as an app: it brings the system checks and the connection watch."""
+
+from django.apps import AppConfig
+
+
+class ProjectConfig(AppConfig):
+    """Connects what belongs to no single app."""
+
+    name = "authsvc"
+
+    def ready(self) -> None:
+        from authsvc import checks, database  # noqa: F401, PLC0415  checks register themselves once apps are loaded
+
+        database.keep_connections()

@@ -1,0 +1,82 @@
+"""The base of the project's commands: whatever is wrong is one sentence on stderr and exit status 1."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper, handle_default_options
+from django.db import ProgrammingError, connections
+
+from authsvc.problems import DATABASE_ERRORS
+
+
+class SentenceCommand(BaseCommand):
+    """A command whose result alone goes to stdout, so that ``X=$(manage.py …)`` works."""
+
+    # The system checks are for ``manage.py check`` and for serving: their warnings would stand before the one sentence.
+    requires_system_checks = ()
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        # Django prints usage and exits with 2 for a wrong argument, and with the exception's name for a CommandError.
+        try:
+            self.open_stdout()
+            namespace = self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+            handle_default_options(namespace)
+            self.execute(**vars(namespace))
+            sys.stdout.flush()
+        except CommandError as error:
+            self.tell(without_arguments(str(error)), style=None)
+            sys.exit(1)
+        except OSError as error:  # the disk is full, or whoever read has gone
+            # What is left in the buffer can go nowhere, and Python is not to stumble over it at its exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.tell(f"The result cannot be written to standard output: {error.strerror or error}.", style=None)
+            sys.exit(1)
+        finally:
+            connections.close_all()
+
+    def open_stdout(self) -> None:
+        """Put a file that refuses to be written in the place of a stdout that was closed, which Python has as None."""
+        if sys.stdout is None:
+            sys.stdout = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  open until the process ends
+            self.stdout = OutputWrapper(sys.stdout)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        except UnicodeEncodeError as error:  # bytes of the command line that are no UTF-8
+            raise CommandError("An argument has characters that are not text.") from error
+        except (*DATABASE_ERRORS, ProgrammingError) as error:  # the latter of a database that nobody has migrated
+            raise CommandError(f"The database cannot be used: {' '.join(str(error).split())}") from error
+
+    def show(self, result: str) -> None:
+        """Write the result, down to the file. Raises OSError.
+
+        Called inside the transaction of what the result tells of: a secret that nobody could read changes nothing.
+        """
+        self.stdout.write(result)
+        self.stdout.flush()
+
+    def tell(self, sentence: str, style: Callable[[str], str] | None = str) -> None:
+        """Say something to whoever looks on, beside the result; that nobody can is no fault of the command's."""
+        with contextlib.suppress(OSError, AttributeError):  # the latter where stderr was closed: Python has it as None
+            self.stderr.write(sentence, style_func=style)
+
+
+def without_arguments(sentence: str) -> str:
+    """Return a complaint without the words that it complains of: one may be a key, pasted into a wrong place."""
+    complaint, unknown, _ = sentence.partition("unrecognized arguments:")
+    return f"{complaint}there are arguments that this command does not know." if unknown else sentence
+
+
+def whole_number(option: str, value: str) -> int:
+    """Return an option's whole number. Raises CommandError that names the option."""
+    if not (value.isascii() and value.isdecimal() and len(value) < 19):
+        raise CommandError(f"{option} must be a whole number, not {value!r}.")
+    return int(value)

@@ -1,0 +1,51 @@
+"""What the pages of the operator's console share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, QueryDict
+
+from authsvc.problems import RateLimited
+
+
+class ReadOnly:
+    """No adding, changing or deleting, whoever asks."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def limited(view: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Decorate a page with a password in it: after too many failures it is shown again, with 429 and Retry-After."""
+
+    @wraps(view)
+    def answer(request: HttpRequest) -> Any:
+        try:
+            return view(request)
+        except RateLimited as error:
+            minutes = math.ceil(error.verdict.retry_after / 60)
+            messages.error(request, f"Too many failed attempts; try again in {minutes} minutes.")
+            request.method, request.POST = "GET", QueryDict()  # the page as it was before
+            request.user = AnonymousUser() if view is LOGIN else request.user
+            response = view(request)
+            response.status_code = error.status_code
+            response.headers["Retry-After"] = str(error.verdict.retry_after)
+            return response
+
+    return answer
+
+
+LOGIN = admin.site.login
+login = limited(LOGIN)

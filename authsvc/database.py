@@ -1,0 +1,86 @@
+"""How the one query of an authenticated request is issued, and how dead connections are found before it."""
+
+import select
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+from django.core.cache import close_caches
+from django.core.signals import request_finished, request_started
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db.models import Model, QuerySet
+from django.db.models.base import ModelState
+
+M = TypeVar("M", bound=Model)
+
+
+class PreparedQuery:
+    """A ``values_list`` queryset with one parameter: compiled by the ORM once, then executed as plain SQL.
+
+    Building and compiling the same queryset costs the ORM more than the database takes to answer it
+    (docs/decisions.md has the figures). ``queryset`` is called once, at the first use, and must return a queryset
+    whose only parameter is the value searched for; the placeholder it passes there is never sent.
+    On PostgreSQL the statement is bound by the server, so psycopg prepares it once for each connection.
+    """
+
+    def __init__(self, queryset: Callable[[], QuerySet[Any, tuple[Any, ...]]]) -> None:
+        self.queryset = queryset
+
+    @cached_property
+    def compiled(self) -> tuple[str, Any, dict[int, Any]]:
+        """The SQL, the compiler that made it, and its converters from the database's values to Python's."""
+        compiler = self.queryset().query.get_compiler(using=DEFAULT_DB_ALIAS)
+        sql, parameters = compiler.as_sql()
+        if len(parameters) != 1:
+            raise TypeError(f"a prepared query takes one parameter, not {len(parameters)}")
+        return sql, compiler, compiler.get_converters([column for column, _, _ in compiler.select])
+
+    def fetch(self, value: Any) -> tuple[Any, ...] | None:
+        """Return the first row for a value, or None. Raises what Django's cursors raise."""
+        sql, compiler, converters = self.compiled
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(sql, [value])
+            row: tuple[Any, ...] | None = cursor.fetchone()
+        if row is not None and converters:
+            row = tuple(next(iter(compiler.apply_converters([row], converters))))
+        return row
+
+
+def build(model: type[M], names: tuple[str, ...], values: tuple[Any, ...]) -> M:
+    """Return an instance of a row as the ORM's ``from_db`` does: the first values are those of the named fields.
+
+    Without ``__init__`` and its two signals, which nobody here listens to and which cost more than the rest.
+    """
+    instance = model.__new__(model)
+    instance.__dict__.update(zip(names, values, strict=False))
+    instance._state = ModelState()
+    instance._state.adding, instance._state.db = False, DEFAULT_DB_ALIAS
+    return instance
+
+
+def keep_connections() -> None:
+    """Take Django's resets of connections and caches off each request's path; ``drop_dead_connections`` does the rest.
+
+    They are for connections that end, and for caches, of which there are none: looking for both at the start and at the
+    end of each request costs a tenth of it (docs/performance.md).
+    """
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    request_finished.disconnect(close_caches)
+    request_started.connect(drop_dead_connections)
+
+
+def drop_dead_connections(**signal: Any) -> None:
+    """Close connections that failed, and those that the server has hung up on, at the start of a request.
+
+    A PostgreSQL that was restarted has closed its end, which makes the idle socket readable. Looking at that costs
+    a system call; Django's CONN_HEALTH_CHECKS would cost each request a second query.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred:
+            connection.close_if_unusable_or_obsolete()
+        if connection.vendor == "postgresql" and connection.connection is not None and not connection.in_atomic_block:
+            poll = select.poll()
+            poll.register(connection.connection.fileno(), select.POLLIN)
+            if poll.poll(0):
+                connection.close()

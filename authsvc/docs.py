@@ -1,0 +1,50 @@
+"""The API's documentation: the OpenAPI document, and two readers of it served from the project's own files."""
+
+from functools import cache
+from typing import Any
+
+import orjson
+from django.dispatch import Signal
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from drf_spectacular.generators import SchemaGenerator
+
+from authsvc.problems import reading_only
+
+# Sent for each reading of the document; receivers return what to add to its ``info``, as of now.
+describing = Signal()
+
+
+@cache
+def routes() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document; routes do not change while the process runs, so it is made once."""
+    generator: Any = SchemaGenerator()  # type: ignore[no-untyped-call]  # the package is half annotated
+    document: dict[str, Any] = generator.get_schema(request=None, public=True)
+    return document
+
+
+def document() -> bytes:
+    """Return the document with what may change while the process runs, such as the scopes that operators edit."""
+    info = dict(routes()["info"])
+    added: list[tuple[Any, Any]] = describing.send(sender=None)
+    for _, (key, value, text) in added:
+        info[key], info["description"] = value, info["description"] + text
+    return orjson.dumps({**routes(), "info": info})
+
+
+@reading_only
+def openapi(request: HttpRequest) -> HttpResponse:
+    """/openapi.json."""
+    return HttpResponse(document(), content_type="application/json")
+
+
+@reading_only
+def swagger(request: HttpRequest) -> HttpResponse:
+    """/docs: Swagger UI, to read and to try."""
+    return render(request, "authsvc/swagger.html")
+
+
+@reading_only
+def redoc(request: HttpRequest) -> HttpResponse:
+    """/redoc: ReDoc, to read."""
+    return render(request, "authsvc/redoc.html")

@@ -1,0 +1,162 @@
+"""Typed, strict readers for environment variables: a wrong value stops the process and names the variable.
+
+django-environ reads ``.env`` files and parses URLs; it does not refuse ``DEBUG=maybe`` (it reads False), so the
+scalar readers are here.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+# WAL lets readers go on beside the one writer; with it, NORMAL risks at worst the last commits in a power cut.
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+
+
+def load_dotenv(path: Path) -> None:
+    """Add the variables of a ``.env`` file to the environment; what is set already wins."""
+    if path.is_file():
+        environ.Env.read_env(path)
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the stripped value; unset and empty are both the default."""
+    return os.environ.get(name, "").strip() or default
+
+
+def secret(name: str, default: str = "") -> str:
+    """Return ``NAME``, or the content of the file that ``NAME_FILE`` points to (Docker and Kubernetes secrets).
+
+    Either is one line of printable characters.
+    """
+    file = text(f"{name}_FILE")
+    try:
+        value = (Path(file).read_text(encoding="utf-8").strip() or default) if file else text(name, default)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read ({type(error).__name__}).") from error
+    if not value.isprintable():  # also what os.environ makes of bytes that are no UTF-8
+        where = f"{name}_FILE names a file with more than one line, or" if file else f"{name} has"
+        raise ImproperlyConfigured(f"{where} characters that are not text.")
+    return value
+
+
+def secret_key(name: str, least: int) -> str:
+    """Return a required secret of at least ``least`` characters."""
+    value = secret(name)
+    if not value:
+        raise ImproperlyConfigured(f"{name} is missing: set it to at least {least} random characters.")
+    if len(value) < least:
+        raise ImproperlyConfigured(f"{name} is too short: it needs at least {least} characters.")
+    return value
+
+
+def former_keys(name: str, least: int) -> list[str]:
+    """Return the comma separated secrets that a secret key has had before, each of at least ``least`` characters."""
+    found = [item.strip() for item in secret(name).split(",") if item.strip()]
+    if any(len(item) < least for item in found):
+        raise ImproperlyConfigured(f"{name} must list secrets of at least {least} characters, separated by commas.")
+    return found
+
+
+def integer(name: str, default: int, low: int, high: int) -> int:
+    """Return a whole number between ``low`` and ``high``, both included."""
+    value = text(name, str(default))
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", value) or not low <= int(value) <= high:
+        raise ImproperlyConfigured(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
+    return int(value)
+
+
+def boolean(name: str, default: bool) -> bool:
+    """Return a truth value written as true/false, 1/0, yes/no or on/off."""
+    value = text(name, str(default)).lower()
+    if value not in TRUE | FALSE:
+        raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+    return value in TRUE
+
+
+def path(name: str) -> str:
+    """Return the path of a file that is there, or "" when unset."""
+    value = text(name)
+    if value and not Path(value).is_file():
+        raise ImproperlyConfigured(f"{name} names a file that is not there.")
+    return value
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """Return one of the allowed words, whatever the case it was written in."""
+    value = text(name, default)
+    words = {word.upper(): word for word in allowed}
+    if value.upper() not in words:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+    return words[value.upper()]
+
+
+def matching(name: str, default: str, pattern: str, wanted: str) -> str:
+    """Return a value that matches ``pattern`` as a whole; ``wanted`` says in words what that is."""
+    value = text(name, default)
+    if not re.fullmatch(pattern, value):
+        raise ImproperlyConfigured(f"{name} must be {wanted}, not {value!r}.")
+    return value
+
+
+def listing(name: str, default: str, pattern: str, wanted: str) -> list[str]:
+    """Return the items of a comma separated list, each of which must match ``pattern``."""
+    items = [item.strip() for item in text(name, default).split(",") if item.strip()]
+    for item in items:
+        if not re.fullmatch(pattern, item):
+            raise ImproperlyConfigured(f"{name} must list {wanted}, separated by commas; {item!r} is none.")
+    return items
+
+
+def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
+    """Return a URL with one of the schemes, or "" when unset; it may hold a password, so no error repeats it."""
+    value = secret(name, default)
+    if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        raise ImproperlyConfigured(f"{name} must be a URL that starts with {'://, '.join(schemes)}://.")
+    try:
+        port = urlsplit(value).port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is not a URL that can be read.") from error
+    if port == 0:
+        raise ImproperlyConfigured(f"{name} names port 0.")
+    return value
+
+
+def redis(name: str) -> str:
+    """Return the URL of a Redis or ""; the client would take a database that is no number for number 0."""
+    value = url(name, "", ("redis", "rediss", "unix"))
+    if not value.startswith("unix") and not re.fullmatch(r"/?[0-9]*", urlsplit(value).path):
+        raise ImproperlyConfigured(f"{name} must name its database by a number, as in redis://host:6379/0.")
+    return value
+
+
+def database(name: str, default: str, base: Path) -> dict[str, Any]:
+    """Return Django's settings for a PostgreSQL or SQLite URL; a relative SQLite path is below ``base``."""
+    value = url(name, default, ("postgres", "postgresql", "sqlite"))
+    config: dict[str, Any] = environ.Env.db_url_config(value)
+    if config["NAME"] in ("", ":memory:"):
+        raise ImproperlyConfigured(f"{name} must name a database; one in memory is lost with every thread.")
+    options = config.setdefault("OPTIONS", {})
+    if value.startswith("sqlite"):
+        config["NAME"] = str(base / config["NAME"])
+        options.update(timeout=20, transaction_mode="IMMEDIATE", init_command=SQLITE_PRAGMAS)
+    else:
+        # Persistent connections and server-side binding make the credential lookup one prepared statement
+        # (docs/decisions.md has the figures); psycopg prepares what has run more than prepare_threshold times.
+        config["CONN_MAX_AGE"] = None
+        options.update(server_side_binding=True, prepare_threshold=2)
+        options.setdefault("connect_timeout", 5)
+    return config
+
+
+def email(name: str, default: str) -> dict[str, Any]:
+    """Return Django's EMAIL_* settings for a URL such as ``smtp+tls://user:password@host:587``."""
+    value = url(name, default, ("smtp", "smtp+tls", "smtp+ssl", "consolemail", "filemail"))
+    config = environ.Env.email_url_config(value)
+    return {key: found for key, found in config.items() if key.startswith("EMAIL_") and found is not None}

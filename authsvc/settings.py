@@ -1,0 +1,221 @@
+"""The one settings file: everything that differs between installations comes from the environment.
+
+``.env.example`` names every variable; a wrong value raises ImproperlyConfigured with the variable's name.
+"""
+
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from authsvc import __version__, environment, logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environment.load_dotenv(BASE_DIR / ".env")
+
+# --- What the service is told ---------------------------------------------------------------------------------------
+
+SECRET_KEY = environment.secret_key("SECRET_KEY", least=32)
+SECRET_KEY_FALLBACKS = environment.former_keys("SECRET_KEY_FALLBACKS", least=32)
+DEBUG = environment.boolean("DEBUG", default=False)
+LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+ALLOWED_HOSTS = environment.listing(
+    "ALLOWED_HOSTS",
+    "localhost,127.0.0.1,[::1]",
+    r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]",
+    "host names without scheme or port",
+)
+CORS_ORIGINS = environment.listing(
+    "CORS_ORIGINS",
+    "http://localhost:3000",
+    r"https?://([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
+    "origins such as https://app.example.com",
+)
+HTTPS = environment.boolean("HTTPS", default=False)
+TRUSTED_PROXIES = environment.integer("TRUSTED_PROXIES", 0, low=0, high=16)
+SIGNUP_ENABLED = environment.boolean("SIGNUP_ENABLED", default=True)
+REQUIRE_VERIFIED_EMAIL = environment.boolean("REQUIRE_VERIFIED_EMAIL", default=False)
+APP_URL = environment.matching(
+    "APP_URL", "http://localhost:3000", r"https?://[^\s/?#@]+(/[^\s?#]*)?", "an address such as https://app.example.com"
+).rstrip("/")
+LEAK_REPORT_KEYS_FILE = environment.path("LEAK_REPORT_KEYS_FILE")
+REDIS_URL = environment.redis("REDIS_URL")
+
+ACCESS_TOKEN_EXPIRE_MINUTES = environment.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 30, low=1, high=1440)
+JWT_ALGORITHM = environment.choice("JWT_ALGORITHM", "HS256", ("HS256", "ES256", "RS256", "EdDSA"))
+JWT_AUDIENCE = environment.matching("JWT_AUDIENCE", "", r"[!-~]{0,200}", "a name without spaces")
+JWT_LEEWAY_SECONDS = environment.integer("JWT_LEEWAY_SECONDS", 5, low=0, high=60)
+REFRESH_TOKEN_EXPIRE_DAYS = environment.integer("REFRESH_TOKEN_EXPIRE_DAYS", 14, low=1, high=3650)
+API_KEY_MAX_EXPIRE_DAYS = environment.integer("API_KEY_MAX_EXPIRE_DAYS", 3650, low=1, high=36500)
+API_KEY_EXPIRE_DAYS = environment.integer("API_KEY_EXPIRE_DAYS", 365, low=1, high=36500)
+API_KEY_PREFIX = environment.matching(
+    "API_KEY_PREFIX",
+    "sk",
+    r"[A-Za-z0-9]([A-Za-z0-9_]{0,18}[A-Za-z0-9])?",
+    "1 to 20 letters, digits or inner underscores",
+)
+BCRYPT_ROUNDS = environment.integer("BCRYPT_ROUNDS", 12, low=4, high=20)
+if API_KEY_EXPIRE_DAYS > API_KEY_MAX_EXPIRE_DAYS:
+    raise ImproperlyConfigured("API_KEY_EXPIRE_DAYS must not be greater than API_KEY_MAX_EXPIRE_DAYS.")
+
+# --- The server (gunicorn.conf.py) ----------------------------------------------------------------------------------
+
+DATABASES = {"default": environment.database("DATABASE_URL", "sqlite:///db.sqlite3", BASE_DIR)}
+ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+PORT = environment.integer("PORT", 8000, low=1, high=65535)
+# SQLite has one writer at a time, so a second process adds waiting and no speed.
+WEB_CONCURRENCY = environment.integer("WEB_CONCURRENCY", 1 if ON_SQLITE else 2, low=1, high=256)
+THREADS = environment.integer("THREADS", 8, low=1, high=256)
+
+# --- Django ---------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "audit",
+    "accounts",
+    "apikeys",
+    "gateway",
+    "protected",
+    "authsvc",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
+]
+MIDDLEWARE = [
+    "authsvc.middleware.RequestIDMiddleware",
+    "gateway.verification.ForwardAuthMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "authsvc.middleware.ResponseHeadersMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "authsvc.middleware.OriginMiddleware",
+    "authsvc.middleware.HostMiddleware",
+    "authsvc.middleware.AdminSessionMiddleware",
+    "authsvc.middleware.AdminCsrfViewMiddleware",
+    "authsvc.middleware.AdminAuthenticationMiddleware",
+    "authsvc.middleware.AdminMessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "authsvc.urls"
+WSGI_APPLICATION = "authsvc.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the console revokes as many keys at once; the API reads no forms
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; larger request bodies answer 413
+LOGGING = logs.config(LOG_LEVEL)
+globals().update(environment.email("EMAIL_URL", "consolemail://"))
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = environment.matching("EMAIL_FROM", "authsvc@localhost", r"[^\s@]+@[^\s@]+", "an e-mail address")
+
+# Served from the installed packages, so a clone needs no collectstatic; collectstatic works for a CDN.
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600  # seconds
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# --- Users and passwords --------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.ConsoleBackend"]
+PASSWORD_HASHERS = ["accounts.hashers.BCryptSHA256Hasher"]
+PASSWORD_RESET_TIMEOUT = 30 * 60  # seconds that a link in a mail works
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- The API --------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    # A view that declares nothing lets nobody in; authsvc.checks refuses it at start-up besides.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["authsvc.api.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["authsvc.api.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "authsvc.api.JSONNegotiation",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "authsvc.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SIMPLE_JWT = {"USER_ID_CLAIM": "sub"}  # the rest is read when it is used, in accounts/tokens.py
+SPECTACULAR_SETTINGS = {
+    "TITLE": "authsvc",
+    "VERSION": __version__,
+    "DESCRIPTION": (
+        "Users, JSON Web Tokens and API keys. Sign up, log in for a bearer token, issue an API key with it, and call "
+        "services with `x-api-key`. Errors are `application/problem+json` (RFC 9457); times are UTC."
+    ),
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "OAS_VERSION": "3.1.0",
+    "TAGS": [
+        {"name": "auth", "description": "People: sign-up, login, sessions, passwords."},
+        {"name": "keys", "description": "API keys: issue, list, change, revoke."},
+        {"name": "gateway", "description": "For other services: forward auth, introspection, exchange."},
+        {"name": "protected", "description": "Demo routes: one for each way to guard a view."},
+    ],
+    "POSTPROCESSING_HOOKS": ["gateway.schema.add_forward_auth", "authsvc.openapi.finish"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+CORS_ALLOWED_ORIGINS = CORS_ORIGINS
+CORS_URLS_REGEX = r"^/(?!admin/|static/)"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-api-key", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["x-request-id", "link", "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy"]
+
+# --- Transport security: one switch ---------------------------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]  # probes come from inside, over plain HTTP
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 8 * 3600  # seconds: an operator's working day
+SESSION_COOKIE_NAME = "authsvc_session"
+X_FRAME_OPTIONS = "DENY"
+# The proxy's word on the scheme counts only where the operator said that there is a proxy.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SILENCED_SYSTEM_CHECKS = [
+    "auth.E003",  # wants unique=True on the username; the unique constraint on its lower case says more
+    "auth.W004",  # the same, where the authentication backend is not Django's own
+    "security.W003",  # does not know AdminCsrfViewMiddleware, which is Django's own on the admin's paths
+    "security.W021",  # preloading binds a whole domain in every browser for years: the domain owner's decision
+]
+
+UNFOLD = {
+    "SITE_TITLE": "authsvc",
+    "SITE_HEADER": "authsvc",
+    "SITE_SUBHEADER": "Operator's console",
+    "SITE_SYMBOL": "key",
+    "SITE_URL": "/docs",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/authsvc/icon.svg"}],
+    "SHOW_VIEW_ON_SITE": False,
+}

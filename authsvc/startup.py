@@ -1,0 +1,30 @@
+"""Starting so that a wrong setting or an open view ends the process with one sentence, not with a traceback."""
+
+import os
+import sys
+
+from django.conf import settings
+from django.core.checks import ERROR, run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.dispatch import Signal
+
+# Sent once in each process that is about to serve requests; apps start there what runs beside them.
+serving = Signal()
+
+
+def require_settings() -> None:
+    """Load the settings, or exit with status 1 and the sentence that names the variable."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authsvc.settings")
+    try:
+        settings.INSTALLED_APPS  # noqa: B018  touching any setting loads them all
+    except ImproperlyConfigured as error:
+        sys.exit(f"authsvc: {error}")
+
+
+def require_checks() -> None:
+    """Run the project's own system checks, or exit with status 1: a WSGI server runs none of its own accord."""
+    from authsvc.checks import TAG  # noqa: PLC0415  importable only once Django's apps are loaded
+
+    errors = [message for message in run_checks(tags=[TAG]) if message.level >= ERROR]
+    if errors:
+        sys.exit("\n".join(f"authsvc: {error.id}: {error.msg}" for error in errors))

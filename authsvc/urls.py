@@ -1,0 +1,26 @@
+"""Every route. No trailing slash but in the admin."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from authsvc import console, docs, health
+
+urlpatterns = [
+    path("", include("accounts.urls")),
+    path("", include("apikeys.urls")),
+    path("", include("gateway.urls")),
+    path("protected/", include("protected.urls")),
+    path("openapi.json", docs.openapi),
+    path("docs", docs.swagger),
+    path("redoc", docs.redoc),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics_text),
+    path("admin/login/", console.login),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "authsvc.problems.bad_request"
+handler403 = "authsvc.problems.forbidden"
+handler404 = "authsvc.problems.not_found"
+handler500 = "authsvc.problems.server_error"

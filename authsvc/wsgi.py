@@ -1,0 +1,14 @@
+"""The WSGI application: ``gunicorn authsvc.wsgi``."""
+
+import django
+
+from authsvc.startup import require_checks, require_settings, serving
+
+require_settings()
+django.setup(set_prefix=False)
+
+from authsvc.handler import Handler  # noqa: E402  it needs the settings
+
+application = Handler()
+require_checks()
+serving.send(sender=None)

@@ -1,0 +1,108 @@
+"""What a request costs inside the process, without a server and a network, by route; as CPU time and as ratios.
+
+    DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/routes.py [rounds]
+
+Makes a database of its own beside the one named, fills it with one user, one key and one session, and drops it. The
+routes take turns; each figure is the smallest of its rounds, which is the one with the least of other programs in it.
+"""
+
+import io
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+CALLS = 300  # of each route in each round
+ENVIRON = {
+    "REQUEST_METHOD": "GET",
+    "QUERY_STRING": "",
+    "SCRIPT_NAME": "",
+    "REMOTE_ADDR": "127.0.0.1",
+    "SERVER_NAME": "127.0.0.1",
+    "SERVER_PORT": "8000",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "HTTP_HOST": "127.0.0.1",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+}
+
+
+def main(rounds: int) -> None:
+    """Set up, measure, print, clean up."""
+    base, name = os.environ["DATABASE_URL"], f"authsvc_bench_{secrets.token_hex(4)}"
+    with psycopg.connect(base, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    os.environ |= {
+        "DATABASE_URL": urlsplit(base)._replace(path=f"/{name}").geturl(),
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "LOG_LEVEL": "WARNING",
+        "WEB_CONCURRENCY": "1",
+    }
+    try:
+        measure(rounds)
+    finally:
+        with psycopg.connect(base, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def measure(rounds: int) -> None:
+    """Take turns and print the smallest figures beside the first's."""
+    from apikeys import usage  # noqa: PLC0415  it needs the environment that main() has made
+    from authsvc.wsgi import application  # noqa: PLC0415  as above
+
+    routes, costs = prepare(), {}
+    for number in range(rounds + 1):  # the first is for warming up
+        for name, environ in routes.items():
+            began = time.process_time()
+            for _ in range(CALLS):
+                call(application, environ)
+            if number:
+                costs.setdefault(name, []).append((time.process_time() - began) / CALLS * 1e6)
+        print(f"round {number} of {rounds}", end="\r", file=sys.stderr)
+    usage.counts.take()  # there will be no database to write them to
+    least = min(next(iter(costs.values())))
+    for name, found in costs.items():
+        print(f"{name:44s} {min(found):5.0f} us of CPU   {min(found) / least:4.1f} x the first")
+
+
+def call(application: Any, environ: dict[str, Any]) -> None:
+    """Make one request as a server does."""
+    answer = application({**ENVIRON, "wsgi.input": io.BytesIO(), **environ}, lambda status, headers: None)
+    b"".join(answer)
+    answer.close()
+
+
+def prepare() -> dict[str, dict[str, Any]]:
+    """Fill the database and return the requests, by name."""
+    from django.core.management import call_command  # noqa: PLC0415  as above
+
+    from accounts import services, sessions  # noqa: PLC0415  as above
+    from accounts.models import User  # noqa: PLC0415  as above
+    from apikeys.services import issue_key  # noqa: PLC0415  as above
+
+    call_command("migrate", verbosity=0)
+    services.sign_up(email="b@example.com", username="bench", password=secrets.token_urlsafe())
+    user = User.objects.all().first_with_grants()
+    pair = sessions.start(user=user)
+    key = {"HTTP_X_API_KEY": issue_key(owner=user, name="bench")[1]}
+    token = {"HTTP_AUTHORIZATION": f"Bearer {pair.access_token if pair else ''}"}
+    return {
+        "/livez: middleware alone": {"PATH_INFO": "/livez"},
+        "/protected/service: a key whose checksum fails": {"PATH_INFO": "/protected/service", "HTTP_X_API_KEY": "x"},
+        "/auth/verify: key": {"PATH_INFO": "/auth/verify", **key},
+        "/auth/verify: token": {"PATH_INFO": "/auth/verify", **token},
+        "/protected/service: key": {"PATH_INFO": "/protected/service", **key},
+        "/protected/user: token": {"PATH_INFO": "/protected/user", **token},
+    }
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)

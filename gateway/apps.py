@@ -1,0 +1,16 @@
+"""The app of what other services call."""
+
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    """Forward auth, introspection, and a key's exchange for a token."""
+
+    name = "gateway"
+    verbose_name = "For other services"
+
+    def ready(self) -> None:
+        from accounts import judgement  # noqa: PLC0415  models exist only now
+        from gateway import exchange  # noqa: PLC0415  as above
+
+        judgement.origins["client_id"] = exchange.by_key

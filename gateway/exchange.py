@@ -1,0 +1,80 @@
+"""A key for a token: what a key may do, or less, for five minutes, in a form that others verify by themselves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from accounts.models import User
+from accounts.tokens import EXCHANGED_LIFETIME, MAX_ID, AccessToken
+from apikeys.judgement import admit
+from apikeys.models import APIKey
+from apikeys.queries import key_by_id
+from authsvc.context import current
+from authsvc.problems import InvalidCredential
+
+
+class Exchanged(NamedTuple):
+    """What an exchange hands out (RFC 6749, section 5.1)."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+
+
+class KeyToken(AccessToken):
+    """An access token that a key was exchanged for: ``client_id`` is the key's id, ``sub`` its owner's.
+
+    Those who verify it by themselves may not notice for its lifetime that the key has ended.
+    """
+
+    lifetime = EXCHANGED_LIFETIME
+
+
+def exchange(*, key: APIKey, now: datetime, scope: str | None = None, audience: str = "") -> Exchanged:
+    """Return a token for a key that has just been let in, its owner's scopes narrowed to the key's.
+
+    ``scope`` is a part of what the key may do, space separated, all of it when None. The token ends with the key or the
+    secret that was used, if that is sooner. Raises ValidationError on ``scope`` (RFC 6749, section 5.2).
+    """
+    held = key.owner.scopes
+    wanted = held if scope is None else frozenset(scope.split())
+    if wanted - held:
+        message = "The key does not have every scope asked for."
+        raise ValidationError({"scope": ValidationError(message, code="invalid_scope")})
+    token = KeyToken()
+    token["sub"], token["client_id"] = str(key.owner.pk), str(key.pk)
+    token["roles"], token["scope"] = [], " ".join(sorted(wanted))
+    if audience or settings.JWT_AUDIENCE:
+        token["aud"] = audience or settings.JWT_AUDIENCE
+    ends = [end for end in (now + EXCHANGED_LIFETIME, key.expires_at, key.secret.retires_at) if end is not None]
+    token["exp"] = int(min(ends).timestamp())
+    return Exchanged(str(token), max(0, token["exp"] - int(now.timestamp())), token["scope"])
+
+
+def by_key(token: AccessToken, now: datetime) -> User:
+    """Return the owner of the key behind an exchanged token, if the key would be let in itself, now and from here.
+
+    What the owner may do is narrowed to the token's scopes ∩ the key's ∩ the owner's. Raises what ``admit`` raises.
+    """
+    key = key_behind(token)
+    try:
+        token.headers = admit(key, now=now, origin=current.get())
+    except InvalidCredential as error:
+        raise InvalidCredential(error.reason, scheme=token.scheme) from error
+    key.owner.scopes = key.owner.scopes.intersection(str(token.get("scope", "")).split())
+    return key.owner
+
+
+def key_behind(token: AccessToken) -> APIKey:
+    """Return the key that a token was given for, in whatever state. Raises InvalidCredential."""
+    user_id, text = token.user_id, token.get("client_id")
+    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20):
+        raise InvalidCredential("claim client_id", scheme=token.scheme)
+    key = key_by_id(min(int(text), MAX_ID))
+    if key is None or key.owner.pk != user_id:
+        raise InvalidCredential("key unknown", scheme=token.scheme)
+    return key

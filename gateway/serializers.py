@@ -1,0 +1,90 @@
+"""The bodies of what other services call, in and out."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from authsvc.api import StrictCharField, StrictSerializer
+
+MOST_TOKENS = 100
+
+
+class OpaqueField(StrictCharField):
+    """A text exactly as it was sent: junk is something to tell of here, not a mistake that fails a batch."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_blank=True, trim_whitespace=False, **options)
+        self.validators = []
+
+
+class IntrospectRequest(StrictSerializer):
+    """RFC 7662, section 2.1; or many at once, as JSON."""
+
+    token = OpaqueField(required=False, help_text="A token or an API key.")
+    token_type_hint = OpaqueField(required=False, help_text="Taken and not needed.")
+    tokens = serializers.ListField(
+        child=OpaqueField(),
+        required=False,
+        max_length=MOST_TOKENS,
+        help_text=f"Up to {MOST_TOKENS} of them, instead of `token`.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Ask for one of the two."""
+        if ("token" in attrs) == ("tokens" in attrs):
+            message = "Give token, or tokens."
+            raise serializers.ValidationError({"token": [message]}, code="required")
+        return attrs
+
+
+class IntrospectForm(serializers.Serializer[Any]):
+    """The same as a form, for the document alone: one token, as RFC 7662 has it."""
+
+    token = serializers.CharField(help_text="A token or an API key.")
+    token_type_hint = serializers.CharField(required=False, help_text="Taken and not needed.")
+
+
+class IntrospectResponse(serializers.Serializer[Any]):
+    """RFC 7662, section 2.2: `active` alone where it is false."""
+
+    active = serializers.BooleanField()
+    scope = serializers.CharField(required=False, help_text="What it may do now, space separated.")
+    client_id = serializers.CharField(required=False, help_text="The id of the key.")
+    username = serializers.CharField(required=False)
+    token_type = serializers.ChoiceField(["bearer", "refresh_token", "api_key"], required=False)
+    exp = serializers.IntegerField(required=False)
+    iat = serializers.IntegerField(required=False)
+    sub = serializers.CharField(required=False, help_text="The id of the user.")
+    aud = serializers.CharField(required=False)
+    iss = serializers.CharField(required=False)
+    jti = serializers.CharField(required=False)
+
+
+class ExchangeRequest(StrictSerializer):
+    """What the token is to be."""
+
+    scope = StrictCharField(
+        required=False, allow_blank=True, max_length=10_000, help_text="A part of the key's scopes; all when absent."
+    )
+    audience = serializers.RegexField(r"^[!-~]{1,200}\Z", required=False, help_text="Whom it is for: `aud`.")
+
+
+class ExchangeForm(serializers.Serializer[Any]):
+    """OAuth's forms, for the document alone (RFC 6749, section 4.4.2; RFC 8693, section 2.1)."""
+
+    grant_type = serializers.ChoiceField(["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"])
+    scope = serializers.CharField(required=False, help_text="A part of the key's scopes; all when absent.")
+    audience = serializers.CharField(required=False, help_text="Whom it is for: `aud`.")
+    client_id = serializers.CharField(required=False, help_text="The key's id, where HTTP Basic does not say it.")
+    client_secret = serializers.CharField(required=False, help_text="The key, with `client_credentials`.")
+    subject_token = serializers.CharField(required=False, help_text="The key, with a token exchange.")
+
+
+class ExchangeResponse(serializers.Serializer[Any]):
+    """RFC 6749, section 5.1."""
+
+    access_token = serializers.CharField()
+    token_type = serializers.ChoiceField(["bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds, 300 at most.")
+    scope = serializers.CharField()
+    issued_token_type = serializers.CharField(required=False, help_text="With the grant of RFC 8693.")

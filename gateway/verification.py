@@ -1,0 +1,137 @@
+"""Forward auth: whether a request that a gateway has before it may pass. The same judgement as the API's own views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
+
+from accounts.authentication import bearer
+from accounts.judgement import judge as judge_token
+from accounts.models import User
+from accounts.tokens import AccessToken
+from apikeys.judgement import judge as judge_key
+from apikeys.models import APIKey
+from authsvc.context import current
+from authsvc.problems import (
+    DATABASE_ERRORS,
+    NOT_GRANTED,
+    RateLimited,
+    challenge,
+    permission_refused,
+    problem,
+    sentence,
+    unavailable,
+)
+
+PATH = "/auth/verify"
+# Another path, so that a slash too many does not make requirements a client's word.
+PREFIX = "/auth/verify-prefix/"
+CHALLENGES = ('Bearer realm="authsvc"', 'ApiKey realm="authsvc"')
+REQUIREMENTS = {"scope", "role", "audience"}
+Who = tuple[User, AccessToken | APIKey, dict[str, str]]
+
+
+class ForwardAuthMiddleware:
+    """Answers /auth/verify, and /auth/verify-prefix/… for Envoy, before anything that is made for browsers.
+
+    A gateway calls it over plain HTTP, under whatever Host its client sent, with whatever method and CORS headers: a
+    redirect to https, a 400 for the Host or an answer to a preflight would let through or stop what it must not.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        path = request.path_info
+        if path == PATH:
+            return verify(request, request.META.get("QUERY_STRING", ""))
+        if path.startswith(PREFIX):
+            return verify(request, "")  # Envoy appends the path and query of its client, whose word counts nothing here
+        return self.get_response(request)
+
+
+def verify(request: HttpRequest, query: str) -> HttpResponse:
+    """Answer by status and headers alone; the body of the request is not read."""
+    request.route = PATH  # type: ignore[attr-defined]  # for whoever tells of the request
+    try:
+        wanted = requirements(query)
+        user, credential, headers = identify(request.META, wanted.get("audience", [""])[0])
+        request.user, request.auth = user, credential  # type: ignore[attr-defined]  # as DRF notes them
+        if not (user.scopes.issuperset(wanted.get("scope", ())) and {*user.roles}.issuperset(wanted.get("role", ()))):
+            permission_refused.send(sender=None, credential=credential)
+            return closed(problem(403, NOT_GRANTED))
+    except (ValidationError, ValueError, APIException, *DATABASE_ERRORS) as error:
+        return closed(refusal(error))
+    return closed(HttpResponse(headers={**identity(user, credential), **headers}))
+
+
+def requirements(query: str) -> dict[str, list[str]]:
+    """Return what a query asks for. Raises ValidationError for a name that is none: a typo must not be a door."""
+    if not query:
+        return {}
+    wanted = parse_qs(query, keep_blank_values=True, max_num_fields=100)
+    if wanted.keys() - REQUIREMENTS:
+        raise ValidationError("Only scope, role and audience can be asked for.")
+    if len(wanted.get("audience", ())) > 1:
+        raise ValidationError("Only one audience can be asked for.")
+    return wanted
+
+
+def identify(meta: dict[str, Any], audience: str) -> Who:
+    """Return who comes with a request, by what, and the headers of a rate limit; the token counts where both come.
+
+    Raises NotAuthenticated where neither does, and what judging raises.
+    """
+    now, encoded = timezone.now(), bearer(meta.get("HTTP_AUTHORIZATION", ""))
+    if encoded is not None:
+        user, token = judge_token(encoded, now=now, audience=audience)
+        return user, token, dict(token.headers)
+    text = meta.get("HTTP_X_API_KEY")
+    if text is None:
+        raise NotAuthenticated
+    key, headers = judge_key(text, now=now, origin=current.get())
+    return key.owner, key, headers
+
+
+def identity(user: User, credential: AccessToken | APIKey) -> dict[str, str]:
+    """Return the headers that say who it is.
+
+    All of them, so that a gateway which copies them overwrites each one that its client sent. ASCII without control
+    characters; what is beyond is percent-encoded in UTF-8 (RFC 3986, section 2.1).
+    """
+    key_id = credential.pk if isinstance(credential, APIKey) else credential.get("client_id", "")
+    return {
+        "X-Auth-Subject": str(user.pk),
+        "X-Auth-Username": quote(user.username, safe="+"),
+        "X-Auth-Method": "api_key" if isinstance(credential, APIKey) else "jwt",
+        "X-Auth-Key-Id": str(key_id),
+        "X-Auth-Roles": " ".join(quote(role, safe=":") for role in user.roles),
+        "X-Auth-Scopes": " ".join(sorted(user.scopes)),
+    }
+
+
+def refusal(error: Exception) -> HttpResponse:
+    """Return the answer to what was raised."""
+    if isinstance(error, NotAuthenticated | AuthenticationFailed):
+        return challenge(error, list(CHALLENGES))
+    if isinstance(error, RateLimited):
+        return problem(error.status_code, sentence(error), headers=error.headers)
+    if isinstance(error, ValidationError | ValueError):
+        return problem(400, " ".join(getattr(error, "messages", ["The query string cannot be read."])))
+    return unavailable(error)
+
+
+def closed(response: HttpResponse) -> HttpResponse:
+    """Return an answer that no cache keeps, and without a Content-Type where there is no content."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Length"] = str(len(response.content))
+    if not response.content:
+        del response.headers["Content-Type"]
+    return response

@@ -1,0 +1,64 @@
+"""How gunicorn serves authsvc: ``gunicorn authsvc.wsgi`` reads this file from the folder it starts in."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from authsvc import logs
+from authsvc.startup import require_settings
+
+require_settings()
+
+bind = f"127.0.0.1:{settings.PORT}"
+worker_class = "gthread"
+workers = settings.WEB_CONCURRENCY
+threads = settings.THREADS
+keepalive = 15  # seconds; a proxy should keep its side shorter
+timeout = 30  # seconds without a sign of life, after which a worker is replaced
+graceful_timeout = 30  # seconds that running requests get at a stop or reload
+
+# A bearer of 100 kB is a bad credential like any other and gets the same 401, so that a header may be that long.
+limit_request_line = 8190  # bytes
+limit_request_fields = 64
+limit_request_field_size = 131_072  # bytes
+
+# No header of a request moves its path or changes its scheme before Django sees it, whoever the peer is: which proxy is
+# believed, and on what, TRUSTED_PROXIES alone decides. gunicorn by itself believes everybody on this machine.
+forwarder_headers = ""
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+
+# The control socket is a way into the process that nothing here needs.
+control_socket_disable = True
+logconfig_dict = logs.server(settings.LOG_LEVEL)
+
+# Where the processes share what they count for /metrics. A reload, which reads this file anew, keeps the folder.
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+if METRICS not in os.environ:
+    os.environ[METRICS] = tempfile.mkdtemp(prefix="authsvc-metrics-")
+Path(os.environ[METRICS]).mkdir(parents=True, exist_ok=True)
+
+
+def post_worker_init(worker: object) -> None:
+    """Once in each worker, before its first request."""
+    from authsvc.server import answer_with_problems  # noqa: PLC0415  it needs the settings, and the master needs none
+
+    answer_with_problems()
+
+
+def post_request(worker: object, request: Any, environ: dict[str, Any], response: object) -> None:
+    """After each answer."""
+    from authsvc.server import drain  # noqa: PLC0415  as above
+
+    if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+        drain(request.body, environ["gunicorn.socket"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+def on_exit(server: object) -> None:
+    """Once, when the first process ends."""
+    if "authsvc-metrics-" in os.environ[METRICS]:
+        shutil.rmtree(os.environ[METRICS], ignore_errors=True)

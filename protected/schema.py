@@ -1,0 +1,78 @@
+"""What /openapi.json says of the routes under /protected."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+
+from authsvc.openapi import example, problems
+
+
+class UserGreeting(serializers.Serializer[Any]):
+    """For somebody with a token."""
+
+    message = serializers.CharField()
+    user = serializers.CharField(help_text="Username.")
+    auth_method = serializers.ChoiceField(["jwt"])
+
+
+class ServiceGreeting(serializers.Serializer[Any]):
+    """For somebody with a key."""
+
+    message = serializers.CharField()
+    service = serializers.CharField(help_text="The key's name.")
+    auth_method = serializers.ChoiceField(["api_key"])
+
+
+class Greeting(serializers.Serializer[Any]):
+    """For either; `user` or `service` says which."""
+
+    message = serializers.CharField()
+    user = serializers.CharField(required=False)
+    service = serializers.CharField(required=False)
+    auth_method = serializers.ChoiceField(["jwt", "api_key"])
+
+
+USER = {"message": "Hello, alice.", "user": "alice", "auth_method": "jwt"}
+SERVICE = {"message": "Hello, service nightly export.", "service": "nightly export", "auth_method": "api_key"}
+
+for_users = extend_schema(
+    operation_id="protectedUser",
+    tags=["protected"],
+    summary="For people",
+    description="Looks at the bearer token only.",
+    responses={200: UserGreeting, **problems(401)},
+    examples=[example(USER)],
+)
+for_services = extend_schema(
+    operation_id="protectedService",
+    tags=["protected"],
+    summary="For services",
+    description="Looks at the API key only.",
+    responses={200: ServiceGreeting, **problems(401, 429)},
+    examples=[example(SERVICE)],
+)
+for_both = extend_schema(
+    operation_id="protectedAny",
+    tags=["protected"],
+    summary="For both",
+    description="Takes either credential; the bearer token where both come.",
+    responses={200: Greeting, **problems(401, 429)},
+    examples=[example(USER)],
+)
+for_admins = extend_schema(
+    operation_id="protectedAdmin",
+    tags=["protected"],
+    summary="For the role admin",
+    description="Looks at the bearer token only; 403 without the role.",
+    responses={200: UserGreeting, **problems(401, 403)},
+    examples=[example(USER)],
+)
+for_reports = extend_schema(
+    operation_id="protectedReports",
+    tags=["protected"],
+    summary="For the scope reports:read",
+    description="Takes either credential; 403 without the scope.",
+    responses={200: Greeting, **problems(401, 403, 429)},
+    examples=[example(SERVICE)],
+)

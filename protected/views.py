@@ -1,0 +1,76 @@
+"""How a view is guarded: name the credentials it accepts, and what it asks of whoever comes with one."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import JWTAuthentication
+from accounts.permissions import HasRole, HasScope, IsUser
+from apikeys.authentication import APIKeyAuthentication
+from apikeys.models import APIKey
+from apikeys.permissions import IsService
+from authsvc.apiview import ApiView
+from protected import schema
+
+
+class UserView(ApiView):
+    """For people: an access token."""
+
+    authentication_classes = (JWTAuthentication,)
+    permission_classes = (IsUser,)
+
+    @schema.for_users
+    def get(self, request: Request) -> Response:
+        return Response(greeting(request))
+
+
+class ServiceView(ApiView):
+    """For programs: an API key."""
+
+    authentication_classes = (APIKeyAuthentication,)
+    permission_classes = (IsService,)
+
+    @schema.for_services
+    def get(self, request: Request) -> Response:
+        return Response(greeting(request))
+
+
+class AnyView(ApiView):
+    """For both; where both credentials come, the token counts, because it is asked first."""
+
+    authentication_classes = (JWTAuthentication, APIKeyAuthentication)
+    permission_classes = (IsUser | IsService,)
+
+    @schema.for_both
+    def get(self, request: Request) -> Response:
+        return Response(greeting(request))
+
+
+class AdminView(ApiView):
+    """For people with the role admin. A key does not carry its owner's roles: what it may do is its scopes alone."""
+
+    authentication_classes = (JWTAuthentication,)
+    permission_classes = (IsUser & HasRole("admin"),)
+
+    @schema.for_admins
+    def get(self, request: Request) -> Response:
+        return Response(greeting(request))
+
+
+class ReportsView(ApiView):
+    """For either credential with the scope reports:read."""
+
+    authentication_classes = (JWTAuthentication, APIKeyAuthentication)
+    permission_classes = (HasScope("reports:read"),)
+
+    @schema.for_reports
+    def get(self, request: Request) -> Response:
+        return Response(greeting(request))
+
+
+def greeting(request: Request) -> dict[str, str]:
+    """Return who was let in, and by what."""
+    if isinstance(request.auth, APIKey):
+        name = request.auth.name
+        return {"message": f"Hello, service {name}.", "service": name, "auth_method": "api_key"}
+    name = request.user.get_username()
+    return {"message": f"Hello, {name}.", "user": name, "auth_method": "jwt"}

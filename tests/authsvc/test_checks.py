@@ -1,0 +1,41 @@
+"""A view that does not say who may call it is found before it is served, and lets nobody in besides."""
+
+import pytest
+from django.core.checks import ERROR, run_checks
+
+from authsvc.checks import TAG, every_view_declares_its_policy
+from tests.authsvc.urls import SECRET
+from tests.conftest import Api
+
+HINT = "Say who may call it; for everybody, authentication_classes = [] and permission_classes = [AllowAny]."
+
+
+def test_every_view_of_the_project_says_who_may_call_it() -> None:
+    assert every_view_declares_its_policy() == []
+    assert [message for message in run_checks(tags=[TAG]) if message.level >= ERROR] == []
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_view_class_that_forgot_is_named_with_what_it_lacks_however_deep_its_route() -> None:
+    found = [message for message in run_checks(tags=[TAG]) if message.level >= ERROR]
+    sentences = [error.msg for error in found if error.obj.__name__ in {"Undeclared", "HalfDeclared", "Open", "Both"}]
+    assert sentences == [
+        "tests.authsvc.urls.Undeclared does not declare authentication_classes.",
+        "tests.authsvc.urls.Undeclared does not declare permission_classes.",
+        "tests.authsvc.urls.HalfDeclared does not declare permission_classes.",
+    ]
+    assert {(error.id, error.hint) for error in found} == {("authsvc.E001", HINT)}
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_view_function_that_forgot_is_named_too() -> None:
+    named = [error.obj.__name__ for error in every_view_declares_its_policy()]
+    assert named.count("reads") == 2
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("path", ["/undeclared", "/undeclared-function", "/nested/half-declared"])
+def test_a_view_that_forgot_lets_nobody_in(api: Api, path: str) -> None:
+    response = api.get(path)
+    assert (response.status_code, response["Content-Type"]) == (403, "application/problem+json")
+    assert SECRET not in response.content.decode()

@@ -1,0 +1,107 @@
+"""The application as a server calls it: what Django's test client cannot send."""
+
+import json
+from io import BytesIO
+from typing import Any
+
+import pytest
+from django.http import Http404
+
+from authsvc.handler import Handler, Request
+
+pytestmark = pytest.mark.django_db
+
+
+def call(content_type: str = "application/json", body: bytes = b"{}", **environ: Any) -> tuple[str, Any]:
+    """POST a body to /auth/login and return the status line and the answer's body; None takes a variable away."""
+    variables = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/auth/login", "SCRIPT_NAME": "", "QUERY_STRING": "",
+        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body),
+        "wsgi.url_scheme": "http", **environ,
+    }  # fmt: skip
+    statuses: list[str] = []
+    sent = {name: value for name, value in variables.items() if value is not None}
+    answer = b"".join(Handler()(sent, lambda status, headers: statuses.append(status)))
+    return statuses[0], json.loads(answer)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        pytest.param("application/json; charset*=nonsense''utf-8", id="unknown encoding"),
+        pytest.param("application/json; charset*=idna''%ff", id="encoding that cannot decode"),
+    ],
+)
+def test_a_type_that_django_cannot_read_is_no_crash(content_type: str) -> None:
+    status, body = call(content_type)
+    assert status == "415 Unsupported Media Type"
+    assert body["status"] == 415
+
+
+def test_a_good_type_is_read() -> None:
+    status, body = call("application/json")
+    assert status == "400 Bad Request"
+    assert [error["field"] for error in body["errors"]] == ["username", "password"]
+
+
+CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": None, "wsgi.input_terminated": True}
+LIMIT = 1024 * 1024
+
+
+def test_a_body_whose_length_nobody_said_is_read_to_its_end() -> None:
+    status, body = call(body=b'{"username": "nobody"}', **CHUNKED)
+    assert status == "400 Bad Request"
+    assert [error["field"] for error in body["errors"]] == ["password"]
+
+
+def test_a_body_of_no_chunks_is_an_empty_one() -> None:
+    status, body = call(body=b"", **CHUNKED)
+    assert status == "400 Bad Request"
+    assert [error["field"] for error in body["errors"]] == ["username", "password"]
+
+
+@pytest.mark.parametrize(
+    ("size", "status", "title"),
+    [(LIMIT, 400, "Bad Request"), (LIMIT + 1, 413, "Content Too Large"), (3 * LIMIT, 413, "Content Too Large")],
+)
+def test_a_body_in_chunks_is_as_large_as_any_at_most_and_no_more_of_it_is_read(
+    size: int, status: int, title: str
+) -> None:
+    stream = BytesIO(b" " * size)
+    _, body = call(**{**CHUNKED, "wsgi.input": stream})
+    assert (body["status"], body["title"]) == (status, title)
+    assert stream.tell() == min(size, LIMIT + 1)
+
+
+def test_a_stream_that_may_have_no_end_is_not_read_without_a_length() -> None:
+    stream = BytesIO(b'{"username": "nobody"}')
+    _, body = call(**{**CHUNKED, "wsgi.input": stream, "wsgi.input_terminated": None})
+    assert [error["field"] for error in body["errors"]] == ["username", "password"]
+    assert stream.tell() == 0
+
+
+def resolved(handler: Handler, path: str) -> str:
+    """Return the route that a path leads to."""
+    request = Request({"REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": BytesIO()})
+    match = handler.resolve_request(request)
+    assert request.resolver_match is match
+    return str(match.route)
+
+
+def test_where_a_route_without_a_parameter_leads_is_remembered_and_nothing_else() -> None:
+    handler = Handler()
+    for _ in range(2):
+        assert resolved(handler, "/livez") == "livez"
+        assert [resolved(handler, f"/keys/{number}") for number in (1, 2)] == ["keys/<int:key_id>"] * 2
+        with pytest.raises(Http404):
+            resolved(handler, "/nowhere")
+    assert [path for _, path in handler.known] == ["/livez"]
+
+
+def test_another_set_of_routes_leads_elsewhere(settings: Any) -> None:
+    handler = Handler()
+    assert resolved(handler, "/livez") == "livez"
+    settings.ROOT_URLCONF = "accounts.urls"
+    with pytest.raises(Http404):
+        resolved(handler, "/livez")

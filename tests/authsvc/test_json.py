@@ -1,0 +1,180 @@
+"""Bodies: JSON and nothing but JSON, of bounded size, and every field one that is known."""
+
+import json
+
+import pytest
+
+from tests.conftest import Api, errors_of
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = {"username": "nobody", "password": "correct-horse-battery"}
+NOT_JSON = "The request body is not valid JSON."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b" ", id="blank"),
+        pytest.param(b"{", id="unfinished"),
+        pytest.param(b"{} {}", id="two"),
+        pytest.param(b"{'username': 1}", id="single quotes"),
+        pytest.param(b'{"username": 1,}', id="trailing comma"),
+        pytest.param(b'{"username": NaN}', id="NaN"),
+        pytest.param(b'{"username": -Infinity}', id="infinity"),
+        pytest.param(b'{"username": "\xff\xfe"}', id="no UTF-8"),
+        pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
+        pytest.param(json.dumps(LOGIN).encode("utf-16"), id="UTF-16"),
+        pytest.param(b'{"username": "a\nb"}', id="line break in a string"),
+        pytest.param(b"[" * 100_000, id="bottomless list"),
+        pytest.param(b'{"a":' * 100_000, id="bottomless object"),
+        pytest.param(b'{"username": %b}' % (b"9" * 5000), id="number of 5,000 digits"),
+        pytest.param(b"username=nobody&password=x", id="a form in disguise"),
+    ],
+)
+def test_what_is_no_json_is_a_bad_request(api: Api, body: bytes) -> None:
+    response = api.post("/auth/login", body)
+    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
+    assert response.json() == {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": NOT_JSON}
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"0", b"false", b'"text"', b"[[]]", b"1e999"])
+def test_a_body_that_is_no_object_is_named_as_a_whole(api: Api, body: bytes) -> None:
+    ((field, code),) = errors_of(api.post("/auth/login", body))
+    assert field == "body"
+    assert code in {"invalid", "null"}
+
+
+@pytest.mark.parametrize(
+    "value", ["7", "1.5", "1e999", "true", "[]", "{}", '["text"]', "9" * 4000, "[" * 800 + "]" * 800]
+)
+def test_what_is_no_text_is_no_text(api: Api, value: str) -> None:
+    body = f'{{"username": {value}, "password": {value}}}'
+    assert errors_of(api.post("/auth/login", body)) == [("username", "invalid"), ("password", "invalid")]
+
+
+@pytest.mark.parametrize("value", ['"30"', "30.0", "3e1", "true", "[30]", "{}", "1e999"])
+def test_what_is_no_whole_number_is_no_whole_number(api: Api, alices_token: str, value: str) -> None:
+    body = f'{{"name": "a key", "expires_in_days": {value}}}'
+    assert errors_of(api.post("/keys", body, token=alices_token)) == [("expires_in_days", "invalid")]
+    assert api.post("/keys", {"name": "a key", "expires_in_days": 30}, token=alices_token).status_code == 201
+
+
+@pytest.mark.parametrize("value", ["ten", "1.0", "+1", "1e1", "%D9%A3", "1_0", "9" * 5000, "0x1", "1%00"])
+def test_what_is_no_whole_number_in_the_address_is_none_either(api: Api, alices_token: str, value: str) -> None:
+    assert errors_of(api.get(f"/keys?limit={value}", token=alices_token)) == [("limit", "invalid")]
+    assert api.get("/keys?limit=10", token=alices_token).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        pytest.param("null", "null", id="null"),
+        pytest.param('""', "blank", id="empty"),
+        pytest.param(r'"a\u0000b"', "null_characters_not_allowed", id="NUL"),
+        pytest.param(r'"a\ud800b"', "surrogate_characters_not_allowed", id="half a character"),
+        pytest.param(f'"{"a" * 1025}"', "max_length", id="too long"),
+    ],
+)
+def test_a_text_that_no_database_could_hold_is_refused_by_its_field(api: Api, value: str, code: str) -> None:
+    body = f'{{"username": {value}, "password": {value}}}'
+    assert errors_of(api.post("/auth/login", body)) == [("username", code), ("password", code)]
+
+
+def test_an_absent_body_lacks_every_field(api: Api) -> None:
+    missing = [("username", "required"), ("password", "required")]
+    assert errors_of(api.post("/auth/login", b"")) == missing
+    assert errors_of(api.post("/auth/login", b"", content_type="multipart/form-data; boundary=x")) == missing
+
+
+@pytest.mark.parametrize("name", ["is_staff", "Username", "user name", "__proto__", "\N{PILE OF POO}", "a" * 500])
+def test_an_unknown_field_is_refused_by_its_name(api: Api, name: str) -> None:
+    assert errors_of(api.post("/auth/login", {**LOGIN, name: True})) == [(name[:100], "unknown")]
+
+
+@pytest.mark.parametrize("name", [r"\ud800", r"\udfff\ud800", r"a\ud83d"])
+def test_an_unknown_field_whose_name_is_half_a_character_is_refused_too(api: Api, name: str) -> None:
+    ((_, code),) = errors_of(api.post("/auth/login", f'{{"{name}": 1}}'))
+    assert code == "unknown"
+
+
+def test_all_unknown_fields_are_named_in_order_before_the_known_ones_are_looked_at(api: Api) -> None:
+    assert errors_of(api.post("/auth/login", {"b": 1, "a": {"c": 2}})) == [("a", "unknown"), ("b", "unknown")]
+
+
+def test_a_field_without_a_name_is_unknown_like_any_other(api: Api) -> None:
+    assert errors_of(api.post("/auth/login", {**LOGIN, "": 1})) == [("body", "unknown")]
+
+
+def test_the_last_of_two_fields_of_one_name_counts(api: Api) -> None:
+    body = '{"username": "nobody", "username": 7, "password": "x"}'
+    assert errors_of(api.post("/auth/login", body)) == [("username", "invalid")]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "text/json",
+        "application/problem+json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "garbage",
+        "/",
+        "application/json/x",
+        "*/*",
+        "application/*",
+        "*/json",
+        "*/*; charset=utf-8",
+        "a" * 100_000,
+    ],
+)
+def test_another_type_of_body_is_415_and_the_answer_says_which_is_read(api: Api, content_type: str) -> None:
+    response = api.post("/auth/login", LOGIN, content_type=content_type)
+    assert (response.status_code, response["Accept"]) == (415, "application/json")
+    assert (response.json()["title"], response["Content-Type"]) == (
+        "Unsupported Media Type",
+        "application/problem+json",
+    )
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/json;",
+        "application/json; charset=utf-16",
+        "application/json; charset=hex",
+        "application/json; charset=undefined",
+        "application/json; charset=\xff",
+        "application/json; charset*=utf-8''utf-8",
+        "application/json; charset*0=a; charset*2=b",
+    ],
+)
+def test_json_is_read_as_utf_8_whatever_else_its_type_says(api: Api, content_type: str) -> None:
+    response = api.post(
+        "/auth/login", {"username": "\N{GREEK SMALL LETTER ALPHA}", "password": "x"}, content_type=content_type
+    )
+    assert response.status_code == 401
+    assert response.json()["detail"] == "The credential is not valid."
+
+
+@pytest.mark.parametrize(
+    ("size", "status"),
+    [pytest.param(1024 * 1024, 400, id="1 MiB"), pytest.param(1024 * 1024 + 1, 413, id="a byte more")],
+)
+def test_a_body_over_a_mebibyte_is_too_large(api: Api, size: int, status: int) -> None:
+    response = api.post("/auth/login", b" " * size)
+    detail = {400: NOT_JSON, 413: "The request body is too large."}[status]
+    assert response.status_code == status
+    assert response.json()["detail"] == detail
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*;q=0.1", "", "*", ";;;", "a" * 10_000])
+def test_there_is_one_representation_whatever_is_asked_for(api: Api, accept: str) -> None:
+    response = api.post("/auth/login", LOGIN, headers={"Accept": accept})
+    assert response.status_code == 401
+    assert response["Content-Type"] == "application/problem+json"

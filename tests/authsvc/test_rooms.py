@@ -1,0 +1,109 @@
+"""Which room may call which: imports run one way, between the apps and inside each."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.authsvc.conftest import ROOT
+
+# What each app may import, besides packages that are not ours.
+MAY_IMPORT = {
+    "authsvc": {"authsvc"},
+    "audit": {"audit", "authsvc"},
+    "accounts": {"accounts", "audit", "authsvc"},
+    "apikeys": {"apikeys", "accounts", "audit", "authsvc"},
+    "gateway": {"gateway", "apikeys", "accounts", "audit", "authsvc"},
+    "protected": {"protected", "apikeys", "accounts", "audit", "authsvc"},
+}
+# Inside an app: a module imports what stands above it, and nothing beside it or below.
+RANKS = (
+    ("names", "keys", "hashers", "events"),
+    ("models",),
+    ("keyring",),
+    ("queries", "tokens", "rules", "usage", "filters", "lookup"),
+    ("lockout", "sessions", "signing", "housekeeping"),
+    ("passwords",),
+    ("proofs",),
+    ("services",),
+    ("judgement", "leaks", "exchange"),
+    ("introspection",),
+    ("authentication", "backends", "serializers", "checks"),
+    ("permissions", "verification"),
+    ("schema",),
+    ("views", "admin", "commands"),
+    ("urls", "apps"),
+)
+RANK = {name: number for number, names in enumerate(RANKS) for name in names}
+PURE = ("accounts/names.py", "apikeys/keys.py", "audit/events.py")
+
+
+def modules() -> list[str]:
+    """Return the path of every module of the product, without migrations and empty files."""
+    found = [path for app in MAY_IMPORT for path in (ROOT / app).rglob("*.py") if path.stat().st_size]
+    return sorted(str(path.relative_to(ROOT)) for path in found if "migrations" not in path.parts)
+
+
+def imports(module: str) -> set[str]:
+    """Return what a module imports, wherever in it, as dotted names: ``a.b`` for ``from a import b`` too."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports hide where they lead"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def role(module: str) -> str:
+    """Return the name that tells a module's role; where a role has a folder, it is the folder's."""
+    return next((name for name in ("commands", "models", "admin") if name in Path(module).parts), Path(module).stem)
+
+
+APPS = [module for module in modules() if not module.startswith("authsvc/")]
+
+
+def test_all_modules_are_looked_at_and_every_one_has_a_rank() -> None:
+    assert {"authsvc/urls.py", "accounts/services.py", "protected/views.py", *PURE} < set(modules())
+    assert {role(module) for module in APPS} <= set(RANK)
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module != "authsvc/urls.py"])
+def test_an_app_imports_only_the_apps_that_it_stands_on(module: str) -> None:
+    ours = {name.split(".")[0] for name in imports(module)} & {*MAY_IMPORT, "tests", "bench"}
+    assert ours <= MAY_IMPORT[Path(module).parts[0]]
+
+
+def test_the_routes_of_the_project_import_no_app_either_but_name_them() -> None:
+    source = (ROOT / "authsvc" / "urls.py").read_text(encoding="utf-8")
+    assert {name.split(".")[0] for name in imports("authsvc/urls.py")} == {"authsvc", "django"}
+    assert all(f'include("{app}.urls")' in source for app in ("accounts", "apikeys", "gateway", "protected"))
+
+
+@pytest.mark.parametrize("module", APPS)
+def test_inside_an_app_imports_run_from_the_routes_down_to_the_models(module: str) -> None:
+    app, rank = Path(module).parts[0], RANK[role(module)]
+    # Across apps, whatever writes may call another app's services, as those of its own app do.
+    reach = max(rank, RANK["services"]) if rank >= RANK["lockout"] else rank
+    for name in imports(module):
+        room, part = (*name.split("."), "")[:2]
+        if room == app and not part == role(module) in {"models", "admin"}:
+            assert RANK[part] < rank, f"{module} imports {name}"
+        elif room in MAY_IMPORT and room != "authsvc":
+            assert RANK[part] <= reach, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if role(module) != "urls"])
+def test_views_are_imported_by_routes_alone(module: str) -> None:
+    ours = re.compile(rf"({'|'.join(MAY_IMPORT)})\.(views|urls)(\.|$)")
+    assert [name for name in imports(module) if ours.match(name)] == []
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_module_imports_the_standard_library_alone(module: str) -> None:
+    packages = {name.split(".")[0] for name in imports(module)}
+    assert packages
+    assert packages <= sys.stdlib_module_names

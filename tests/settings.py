@@ -1,0 +1,18 @@
+"""The project's settings under the variables of .env.example, so that nobody's own .env decides a test."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from environ import Env
+
+given = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if name in os.environ}
+Env.read_env(Path(__file__).parent.parent / ".env.example", overwrite=True)
+os.environ |= {"SECRET_KEY": "a key for tests, and for nothing else", "BCRYPT_ROUNDS": "4", **given}
+
+from authsvc.settings import *  # noqa: E402, F403
+from authsvc.settings import DATABASES, ON_SQLITE  # noqa: E402
+
+if ON_SQLITE:
+    # In a file, because threads that race share a file and not a memory.
+    DATABASES["default"]["TEST"] = {"NAME": f"{tempfile.mkdtemp(prefix='authsvc-')}/test.sqlite3"}
