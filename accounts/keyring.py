@@ -71,7 +71,8 @@ def to_sign() -> tuple[str | None, Any]:
     """Return (kid, key) to sign with. Raises NoSigningKey."""
     if settings.JWT_ALGORITHM == SYMMETRIC:
         return None, settings.SECRET_KEY
-    signing = ring().signing or ring(FOLLOW_SECONDS - RETRY_SECONDS).signing  # the first one may have just been made
+    # The first key may have just been made. Who asks has proven a password or a key, so junk cannot make it look.
+    signing = ring().signing or ring(aged=FOLLOW_SECONDS).signing
     if signing is None:
         raise NoSigningKey
     return signing

@@ -144,7 +144,9 @@ class Server:
         """Make a user with PASSWORD and return an access token."""
         who = {"username": username, "password": PASSWORD}
         assert self.http.post("/auth/signup", json={**who, "email": f"{username}@example.com"}).status_code == 201
-        token: str = self.http.post("/auth/login", json=who).json()["access_token"]
+        logged_in = self.http.post("/auth/login", json=who)
+        assert logged_in.status_code == 200, logged_in.text
+        token: str = logged_in.json()["access_token"]
         return token
 
     def make_key(self, token: str, name: str = "a key") -> tuple[int, str]:
