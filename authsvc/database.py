@@ -4,12 +4,16 @@ import select
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelState
+from psycopg import Connection
+
+from authsvc.statement import Statement, begins_transaction
 
 M = TypeVar("M", bound=Model)
 
@@ -20,11 +24,12 @@ class PreparedQuery:
     Building and compiling the same queryset costs the ORM more than the database takes to answer it
     (docs/decisions.md has the figures). ``queryset`` is called once, at the first use, and must return a queryset
     whose only parameter is the value searched for; the placeholder it passes there is never sent.
-    On PostgreSQL the statement is bound by the server, so psycopg prepares it once for each connection.
+    On PostgreSQL it is a prepared statement of each connection, below Django's and psycopg's cursors.
     """
 
     def __init__(self, queryset: Callable[[], QuerySet[Any, tuple[Any, ...]]]) -> None:
         self.queryset = queryset
+        self.prepared: WeakKeyDictionary[Connection[Any], Statement] = WeakKeyDictionary()
 
     @cached_property
     def compiled(self) -> tuple[str, Any, dict[int, Any]]:
@@ -35,15 +40,31 @@ class PreparedQuery:
             raise TypeError(f"a prepared query takes one parameter, not {len(parameters)}")
         return sql, compiler, compiler.get_converters([column for column, _, _ in compiler.select])
 
-    def fetch(self, value: Any) -> tuple[Any, ...] | None:
+    def fetch(self, value: int | bytes) -> tuple[Any, ...] | None:
         """Return the first row for a value, or None. Raises what Django's cursors raise."""
         sql, compiler, converters = self.compiled
-        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(sql, [value])
-            row: tuple[Any, ...] | None = cursor.fetchone()
+        connection = connections[DEFAULT_DB_ALIAS]
+        connection.ensure_connection()
+        if connection.vendor != "postgresql" or begins_transaction(connection.connection):
+            with connection.cursor() as cursor:
+                cursor.execute(sql, [value])
+                row: tuple[Any, ...] | None = cursor.fetchone()
+        else:
+            with connection.wrap_database_errors:
+                row = self.statement(connection, sql).fetch(value)
         if row is not None and converters:
             row = tuple(next(iter(compiler.apply_converters([row], converters))))
         return row
+
+    def statement(self, connection: Any, sql: str) -> Statement:
+        """Return the statement of a connection, prepared at its first use; what Django logs of queries knows of it."""
+        if connection.queries_logged:
+            connection.queries_log.append({"sql": sql, "time": "0"})
+        raw = connection.connection
+        found = self.prepared.get(raw)
+        if found is None:
+            found = self.prepared[raw] = Statement(raw, sql)
+        return found
 
 
 def build(model: type[M], names: tuple[str, ...], values: tuple[Any, ...]) -> M:

@@ -10,20 +10,23 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from accounts.models import User
+from apikeys import keys
+from apikeys.models import Secret
+from apikeys.services import issue_key
 from authsvc.database import PreparedQuery, build, drop_dead_connections
 from tests.authsvc.conftest import ROOT
 from tests.conftest import Api
 from tests.factories import UserFactory, token_of
 
-Rows = QuerySet[User, Any]
+Rows = QuerySet[Any, Any]
 
 
 def by_id() -> Rows:
     return User.objects.filter(pk=0).order_by().values_list("pk", "username", "is_active", "created_at", "last_login")
 
 
-def by_name() -> Rows:
-    return User.objects.filter(username="").order_by().values_list("email")
+def by_digest() -> Rows:
+    return Secret.objects.filter(digest=b"").order_by().values_list("prefix")
 
 
 def test_a_prepared_query_answers_what_the_orm_answers(alice: User, bob: User, django_assert_num_queries: Any) -> None:
@@ -32,14 +35,23 @@ def test_a_prepared_query_answers_what_the_orm_answers(alice: User, bob: User, d
     with django_assert_num_queries(2):
         found = [prepared.fetch(user.pk) for user in (alice, bob)]
     assert found == expected
-    assert PreparedQuery(by_name).fetch("Alice") == ("alice@example.com",)
+    assert expected[0][3].tzinfo == found[0][3].tzinfo  # type: ignore[index]  # both were found
+    key, plaintext = issue_key(owner=User.objects.all().first_with_grants(), name="a key")
+    assert PreparedQuery(by_digest).fetch(keys.digest(plaintext)) == (key.prefix,)
 
 
-@pytest.mark.parametrize("value", ["", "nobody", "' OR '1'='1", "%s", "%", "alice", "Alice\x01"])
+@pytest.mark.parametrize(
+    "value", [b"", b"nobody", b"' OR '1'='1", b"%s", b"%", b"$1", b"\x00", bytes(32), bytes(100_000)]
+)
 @pytest.mark.usefixtures("alice")
-def test_a_prepared_query_finds_nothing_for_another_value(value: str) -> None:
-    assert PreparedQuery(by_name).fetch(value) is None
-    assert PreparedQuery(by_id).fetch(0) is None
+def test_a_prepared_query_finds_nothing_for_another_value(value: bytes) -> None:
+    assert PreparedQuery(by_digest).fetch(value) is None
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**63 - 1])
+@pytest.mark.usefixtures("alice")
+def test_a_prepared_query_finds_nothing_for_another_id(value: int) -> None:
+    assert PreparedQuery(by_id).fetch(value) is None
 
 
 def test_a_prepared_query_is_built_once(alice: User) -> None:
@@ -47,11 +59,11 @@ def test_a_prepared_query_is_built_once(alice: User) -> None:
 
     def queryset() -> Rows:
         built.append("once")
-        return by_name()
+        return by_id()
 
     prepared = PreparedQuery(queryset)
     assert built == []
-    assert {prepared.fetch("Alice") for _ in range(3)} == {(alice.email,)}
+    assert {(prepared.fetch(alice.pk) or ())[1] for _ in range(3)} == {"Alice"}
     assert built == ["once"]
 
 
@@ -75,7 +87,9 @@ PREPARED = {
 }
 
 
-def test_a_query_run_often_is_prepared_by_the_server_and_answers_as_before(alice: User) -> None:
+@pytest.mark.usefixtures("committed")
+def test_a_query_is_prepared_by_the_server_and_answers_as_before() -> None:
+    alice = UserFactory(username="Alice")
     prepared = PreparedQuery(lambda: User.objects.filter(pk=0).order_by().values_list("is_staff", "username"))
     answers = [prepared.fetch(alice.pk) for _ in range(5)]
     listing, expected = PREPARED[connection.vendor]

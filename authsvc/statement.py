@@ -1,0 +1,64 @@
+"""One statement on one connection to PostgreSQL, by libpq's own calls."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+
+BINARY, TEXT = pq.Format.BINARY, pq.Format.TEXT
+GONE = b"26000"  # no such prepared statement: psycopg forgets all of a connection's after each ROLLBACK
+
+
+class Statement:
+    """A query with one parameter, prepared once and then executed by one call that sends, waits and reads.
+
+    psycopg's cursor waits in Python and asks itself each time whether a query is prepared: two thirds of what the query
+    costs a process (docs/performance.md). Where ``prepare_threshold`` is None, as a pooler may hand each query to
+    another server, and in a transaction, nothing is prepared and the same call carries the SQL.
+    """
+
+    names = count(1)
+
+    def __init__(self, raw: psycopg.Connection[Any], sql: str) -> None:
+        self.connection, self.rows = raw, Transformer(raw)
+        self.name, self.sql = b"", sql.replace("%s", "$1").encode()
+
+    def fetch(self, value: int | bytes) -> tuple[Any, ...] | None:
+        """Return the first row for a value, or None. Raises psycopg's errors."""
+        sent, form = (value, BINARY) if isinstance(value, bytes) else (b"%d" % value, TEXT)
+        with self.connection.lock:
+            result = self.checked(self.execute(sent, form))
+            if not result.ntuples:
+                return None
+            self.rows.set_pgresult(result, format=BINARY)
+            return self.rows.load_row(0, tuple)
+
+    def execute(self, sent: bytes, form: pq.Format) -> pq.abc.PGresult:
+        """Return the result, which may be an error."""
+        raw = self.connection
+        if raw.prepare_threshold is None or not raw.autocommit:
+            return raw.pgconn.exec_params(self.sql, [sent], None, [form], BINARY)
+        if self.name:
+            result = raw.pgconn.exec_prepared(self.name, [sent], [form], BINARY)
+            if result.error_field(pq.DiagnosticField.SQLSTATE) != GONE:
+                return result
+        self.name = b"authsvc_%d" % next(self.names)
+        self.checked(raw.pgconn.prepare(self.name, self.sql))
+        return raw.pgconn.exec_prepared(self.name, [sent], [form], BINARY)
+
+    def checked(self, result: pq.abc.PGresult) -> pq.abc.PGresult:
+        """Return a result that is not an error. Raises the error."""
+        if result.status in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
+            return result
+        if self.connection.pgconn.status == pq.ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection to the database is lost")
+        raise psycopg.errors.error_from_result(result)
+
+
+def begins_transaction(raw: psycopg.Connection[Any]) -> bool:
+    """Say whether a query now would have to begin a transaction, or has one that failed: psycopg's cursor knows how."""
+    return not raw.autocommit and raw.pgconn.transaction_status != pq.TransactionStatus.INTRANS

@@ -1,0 +1,136 @@
+"""The prepared statement below the cursors: transactions, lost connections, poolers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, ProgrammingError, connection, transaction
+from django.db.transaction import TransactionManagementError
+
+from accounts.models import User
+from authsvc.database import PreparedQuery
+from authsvc.statement import Statement
+from tests.factories import UserFactory
+
+ECHO = "SELECT %s::bigint, true"
+
+
+def names() -> PreparedQuery:
+    return PreparedQuery(lambda: User.objects.filter(pk=0).order_by().values_list("username"))
+
+
+def prepared_here(like: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s", [like])
+        return int(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def raw() -> Iterator[Any]:
+    """A connection of psycopg's that is nobody else's."""
+    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as opened:
+        yield opened
+
+
+@pytest.mark.usefixtures("committed")
+def test_outside_a_transaction_it_begins_none() -> None:
+    user = UserFactory(username="carol")
+    assert names().fetch(user.pk) == ("carol",)
+    assert connection.connection.info.transaction_status.name == "IDLE"
+
+
+@pytest.mark.usefixtures("committed")
+def test_as_the_first_of_a_transaction_it_is_a_part_of_it() -> None:
+    user = UserFactory(username="carol")
+    with transaction.atomic():
+        assert names().fetch(user.pk) == ("carol",)
+        assert connection.connection.info.transaction_status.name == "INTRANS"
+
+
+@pytest.mark.usefixtures("committed")
+def test_in_a_transaction_it_reads_what_that_has_written_and_nobody_else_does() -> None:
+    user, query = UserFactory(username="carol"), names()
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(username="dave")
+        assert query.fetch(user.pk) == ("dave",)
+        transaction.set_rollback(True)
+    assert query.fetch(user.pk) == ("carol",)
+
+
+@pytest.mark.usefixtures("committed")
+def test_in_a_transaction_that_has_failed_it_is_refused_as_any_query_is() -> None:
+    user, query = UserFactory(), names()
+    with transaction.atomic():
+        with pytest.raises(ProgrammingError), connection.cursor() as cursor:
+            cursor.execute("SELECT nothing")
+        connection.needs_rollback = True
+        with pytest.raises(TransactionManagementError):
+            query.fetch(user.pk)
+        connection.needs_rollback = False
+        transaction.set_rollback(True)
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_lost_connection_is_an_operational_error_and_marks_it_as_broken() -> None:
+    user, query = UserFactory(), names()
+    query.fetch(user.pk)
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+    other.close()
+    with pytest.raises(OperationalError, match="the connection to the database is lost"):
+        query.fetch(user.pk)
+    assert connection.errors_occurred
+    connection.close_if_unusable_or_obsolete()
+    assert query.fetch(user.pk) == (user.username,)
+
+
+def test_a_value_beyond_the_columns_type_is_an_error_of_the_data_and_the_statement_lives_on(raw: Any) -> None:
+    statement = Statement(raw, ECHO)
+    assert statement.fetch(2**63 - 1) == (2**63 - 1, True)
+    with pytest.raises(psycopg.DataError):
+        statement.fetch(2**63)
+    assert statement.fetch(7) == (7, True)
+
+
+def test_a_query_that_is_none_fails_when_it_is_prepared(raw: Any) -> None:
+    with pytest.raises(psycopg.errors.SyntaxError):
+        Statement(raw, "SELECT FROM WHERE %s").fetch(1)
+
+
+def test_a_rollback_which_makes_psycopg_forget_all_that_is_prepared_is_not_felt(raw: Any) -> None:
+    statement = Statement(raw, ECHO)
+    assert statement.fetch(1) == (1, True)
+    raw.execute("DEALLOCATE ALL")
+    assert [statement.fetch(number) for number in (2, 3)] == [(2, True), (3, True)]
+    raw.execute("SELECT 1", prepare=True)
+    with raw.transaction(force_rollback=True):
+        raw.execute("SELECT 1")
+    assert statement.fetch(4) == (4, True)
+
+
+@pytest.mark.usefixtures("committed")
+def test_each_connection_prepares_it_once() -> None:
+    user, query = UserFactory(), names()
+    assert [query.fetch(user.pk) for _ in range(3)] == [(user.username,)] * 3
+    before = connection.connection
+    connection.close()
+    assert query.fetch(user.pk) == (user.username,)
+    assert connection.connection is not before
+    assert prepared_here('SELECT "accounts_user"."username"%$1') == 1
+
+
+@pytest.mark.usefixtures("committed")
+def test_behind_a_pooler_nothing_is_prepared_and_the_answer_is_the_same() -> None:
+    user, query = UserFactory(), names()
+    before = prepared_here("%")
+    connection.connection.prepare_threshold = None
+    try:
+        assert [query.fetch(user.pk) for _ in range(3)] == [(user.username,)] * 3
+        assert query.fetch(0) is None
+        assert prepared_here("%") == before
+    finally:
+        connection.close()
