@@ -9,7 +9,7 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
-BINARY, TEXT = pq.Format.BINARY, pq.Format.TEXT
+BINARY, TEXT, ROWS = pq.Format.BINARY, pq.Format.TEXT, pq.ExecStatus.TUPLES_OK
 GONE = b"26000"  # no such prepared statement: psycopg forgets all of a connection's after each ROLLBACK
 
 
@@ -31,7 +31,9 @@ class Statement:
         """Return the first row for a value, or None. Raises psycopg's errors."""
         sent, form = (value, BINARY) if isinstance(value, bytes) else (b"%d" % value, TEXT)
         with self.connection.lock:
-            result = self.checked(self.execute(sent, form))
+            result = self.execute(sent, form)
+            if result.status != ROWS:
+                raise self.error(result)
             if not result.ntuples:
                 return None
             self.rows.set_pgresult(result, format=BINARY)
@@ -44,19 +46,19 @@ class Statement:
             return raw.pgconn.exec_params(self.sql, [sent], None, [form], BINARY)
         if self.name:
             result = raw.pgconn.exec_prepared(self.name, [sent], [form], BINARY)
-            if result.error_field(pq.DiagnosticField.SQLSTATE) != GONE:
+            if result.status == ROWS or result.error_field(pq.DiagnosticField.SQLSTATE) != GONE:
                 return result
         self.name = b"authsvc_%d" % next(self.names)
-        self.checked(raw.pgconn.prepare(self.name, self.sql))
+        prepared = raw.pgconn.prepare(self.name, self.sql)
+        if prepared.status != pq.ExecStatus.COMMAND_OK:  # it is no query, or the connection is lost
+            return prepared
         return raw.pgconn.exec_prepared(self.name, [sent], [form], BINARY)
 
-    def checked(self, result: pq.abc.PGresult) -> pq.abc.PGresult:
-        """Return a result that is not an error. Raises the error."""
-        if result.status in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
-            return result
+    def error(self, result: pq.abc.PGresult) -> psycopg.Error:
+        """Return the error that a result is."""
         if self.connection.pgconn.status == pq.ConnStatus.BAD:
-            raise psycopg.OperationalError("the connection to the database is lost")
-        raise psycopg.errors.error_from_result(result)
+            return psycopg.OperationalError("the connection to the database is lost")
+        return psycopg.errors.error_from_result(result)
 
 
 def begins_transaction(raw: psycopg.Connection[Any]) -> bool:
