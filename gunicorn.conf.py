@@ -14,7 +14,7 @@ from authsvc.startup import require_settings
 require_settings()
 
 bind = f"127.0.0.1:{settings.PORT}"
-worker_class = "gthread"
+worker_class = "authsvc.worker.Worker"  # gthread, but for what docs/decisions.md says
 workers = settings.WEB_CONCURRENCY
 threads = settings.THREADS
 keepalive = 15  # seconds; a proxy should keep its side shorter
@@ -35,6 +35,7 @@ secure_scheme_headers: dict[str, str] = {}
 # The control socket is a way into the process that nothing here needs.
 control_socket_disable = True
 logconfig_dict = logs.server(settings.LOG_LEVEL)
+logger_class = "authsvc.worker.Logger"
 
 # Where the processes share what they count for /metrics. A reload, which reads this file anew, keeps the folder.
 METRICS = "PROMETHEUS_MULTIPROC_DIR"

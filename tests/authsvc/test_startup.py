@@ -132,7 +132,7 @@ def gunicorn_settings(use: Callable[..., None], tmp_path: Path, monkeypatch: pyt
 
 def test_gunicorn_serves_on_loopback_as_the_variables_say(gunicorn_settings: dict[str, Any]) -> None:
     names = ("bind", "workers", "threads", "worker_class")
-    assert [gunicorn_settings[name] for name in names] == ["127.0.0.1:9000", 3, 5, "gthread"]
+    assert [gunicorn_settings[name] for name in names] == ["127.0.0.1:9000", 3, 5, "authsvc.worker.Worker"]
     assert gunicorn_settings["logconfig_dict"]["loggers"]["gunicorn.error"]["level"] == "WARNING"
     assert gunicorn_settings["control_socket_disable"] is True
     assert gunicorn_settings["limit_request_field_size"] > 100_000

@@ -1,0 +1,69 @@
+"""How gunicorn's threads serve here: with fewer turns for each request, and every promise of gunicorn's own.
+
+What each turn costs is in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+from gunicorn import glogging, util
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import ThreadWorker
+
+LINGER = 2  # milliseconds that a thread waits for a client that has just been answered
+BODY = {"CONTENT-LENGTH", "TRANSFER-ENCODING"}  # what a request with a body says of it
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
+    """A thread stays with a connection as long as its client goes on asking and nobody waits for a thread.
+
+    gunicorn's own gives a connection back to its main thread after each request, which hands it out again for the next:
+    two changes of threads for each request, and of the interpreter's lock.
+    """
+
+    def init_process(self) -> None:
+        """Serve, until told to stop."""
+        wsgi.Response = Response  # gunicorn has no setting for it
+        super().init_process()
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Answer a request and those that follow at once; say whether the connection can be kept."""
+        kept: bool = super().handle_request(req, conn)
+        while kept and self.stays(req, conn):
+            req = next(conn.parser)
+            kept = super().handle_request(req, conn)
+        return kept
+
+    def stays(self, req: Any, conn: Any) -> bool:
+        """Say whether this thread goes on: nobody waits for one, no body may be left unread, and a request comes."""
+        if not self.alive or self.tpool._work_queue.qsize() or not BODY.isdisjoint(name for name, _ in req.headers):
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(LINGER))
+
+
+class Response(wsgi.Response):  # type: ignore[misc]  # as above
+    """Sends an answer that is one piece as one: gunicorn's own sends the head, and then the body."""
+
+    headers_sent: bool
+
+    def write(self, arg: bytes) -> None:
+        """Send a piece of the body, and the head before the first."""
+        if self.headers_sent or self._omits_body or not arg or len(arg) != self.response_length:
+            super().write(arg)
+            return
+        head = "".join((*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"))
+        self.headers_sent, self.sent = True, len(arg)
+        util.write(self.sock, head.encode("latin-1") + arg)
+
+
+class Logger(glogging.Logger):  # type: ignore[misc]  # as above
+    """gunicorn's own words, without its line for each request: authsvc.observation writes one that holds no address.
+
+    Gathering what that line would say costs gunicorn more than parsing the request, even where nobody is to read it.
+    """
+
+    access_log_enabled = False

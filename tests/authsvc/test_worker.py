@@ -1,0 +1,205 @@
+"""gunicorn's threads: who stays with a connection, who lets go of it, and what is sent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from gunicorn import glogging
+from gunicorn.config import Config
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from authsvc.worker import Logger, Response, Worker
+
+GET = b"GET /%d HTTP/1.1\r\nHost: authsvc\r\n\r\n"
+POST = b"POST /%d HTTP/1.1\r\nHost: authsvc\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Log:
+    """Keeps what gunicorn says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def debug(self, message: str, *values: object) -> None:
+        self.said.append(message % values)
+
+    def access(self, *values: object) -> None:
+        """Nothing: this is what Logger turns off."""
+
+
+class Peer:
+    """Both ends of a connection: a client's socket, and what a worker holds."""
+
+    def __init__(self, config: Config) -> None:
+        self.client, service = socket.socketpair()
+        self.client.settimeout(5)
+        self.conn = TConn(config, service, ("127.0.0.1", 5), ("127.0.0.1", 8000))
+        self.conn.data_ready = True
+
+    def answers(self) -> list[bytes]:
+        """Return the bodies of what has come so far; none has a body with an H."""
+        self.client.setblocking(False)
+        try:
+            return [
+                answer.partition(b"\r\n\r\n")[2] for answer in self.client.recv(65536).split(b"HTTP/1.1 200 OK")[1:]
+            ]
+        finally:
+            self.client.settimeout(5)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A worker of one thread whose application says the path that it was asked for, and then may send a request."""
+    monkeypatch.setattr(wsgi, "Response", Response)
+    config = Config()
+    config.set("threads", 1)
+    made = Worker(0, 0, [], None, 30, config, Log())
+    made.tpool, made.then = made.get_thread_pool(), []
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        body = environ["PATH_INFO"].encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        if made.then:
+            made.then.pop(0)()
+        return [body]
+
+    made.wsgi = application
+    yield made
+    made.tpool.shutdown()
+    made.tmp.close()
+
+
+@pytest.fixture
+def peer(worker: Worker) -> Iterator[Peer]:
+    found = Peer(worker.cfg)
+    with found.client, found.conn.sock:
+        yield found
+
+
+def test_a_thread_answers_what_a_client_asks_at_once_after_an_answer(worker: Worker, peer: Peer) -> None:
+    worker.then = [lambda number=number: peer.client.sendall(GET % number) for number in (2, 3)]
+    peer.client.sendall(GET % 1)
+    assert worker.handle(peer.conn) is True  # to be kept, for the main thread to watch
+    assert peer.answers() == [b"/1", b"/2", b"/3"]
+
+
+def test_a_thread_lets_go_of_a_client_that_is_silent(worker: Worker, peer: Peer) -> None:
+    peer.client.sendall(GET % 1)
+    assert worker.handle(peer.conn) is True
+    peer.client.sendall(GET % 2)
+    assert peer.answers() == [b"/1"]
+
+
+def test_a_thread_lets_go_of_its_client_where_another_waits_for_a_thread(worker: Worker, peer: Peer) -> None:
+    def both() -> None:
+        peer.client.sendall(GET % 2)
+        worker.tpool._work_queue.put(None)
+
+    worker.then = [both]
+    peer.client.sendall(GET % 1)
+    assert worker.handle(peer.conn) is True
+    assert peer.answers() == [b"/1"]
+    worker.tpool._work_queue.get()
+
+
+def test_a_request_with_a_body_is_the_last_of_a_thread(worker: Worker, peer: Peer) -> None:
+    worker.then = [lambda: peer.client.sendall(GET % 2)]
+    peer.client.sendall(POST % 1)
+    assert worker.handle(peer.conn) is True
+    assert peer.answers() == [b"/1"]
+
+
+def test_a_worker_that_stops_answers_what_it_has_and_no_more(worker: Worker, peer: Peer) -> None:
+    def stop() -> None:
+        peer.client.sendall(GET % 2)
+        worker.alive = False
+
+    worker.then = [stop]
+    peer.client.sendall(GET % 1)
+    assert worker.handle(peer.conn) is True
+    assert peer.answers() == [b"/1"]
+    assert worker.handle(peer.conn) is False
+    assert peer.client.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert worker.log.said[-1] == "Closing connection."
+
+
+def test_a_client_that_hangs_up_after_its_answer_ends_the_connection(worker: Worker, peer: Peer) -> None:
+    worker.then = [lambda: peer.client.shutdown(socket.SHUT_WR)]
+    peer.client.sendall(GET % 1)
+    assert worker.handle(peer.conn) is False
+    assert peer.answers() == [b"/1"]
+
+
+class Recorder:
+    """A socket that keeps each piece it is given."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.pieces.append(bytes(data))
+
+
+class Asked:
+    """What a response knows of its request."""
+
+    version = (1, 1)
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+    def should_close(self) -> bool:
+        return False
+
+
+def sent(kind: type, method: str, status: str, headers: dict[str, str], body: list[bytes]) -> list[bytes]:
+    """Return the pieces in which an answer goes out."""
+    recorder = Recorder()
+    response = kind(Asked(method), recorder, Config())
+    response.start_response(status, list(headers.items()))
+    for piece in body:
+        response.write(piece)
+    response.close()
+    return recorder.pieces
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "body", "pieces"),
+    [
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hello"], 1, id="one piece"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5", "X-A": "é"}, [b"hello"], 1, id="latin-1"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hel", b"lo"], 3, id="two pieces"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hello, and too much"], 2, id="too much"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hello", b"and more"], 1, id="more than said"),
+        pytest.param("GET", "200 OK", {"Content-Length": "0"}, [b""], 1, id="empty"),
+        pytest.param("GET", "200 OK", {}, [b"hello"], 3, id="chunked"),
+        pytest.param("HEAD", "200 OK", {"Content-Length": "5"}, [], 1, id="HEAD"),
+        pytest.param("HEAD", "200 OK", {"Content-Length": "5"}, [b"hello"], 1, id="HEAD with a body"),
+        pytest.param("DELETE", "204 No Content", {}, [b""], 1, id="204"),
+    ],
+)
+def test_an_answer_is_what_gunicorns_own_is_and_goes_out_in_one_piece_where_it_is_one(
+    method: str, status: str, headers: dict[str, str], body: list[bytes], pieces: int
+) -> None:
+    ours = sent(Response, method, status, headers, body)
+    assert b"".join(ours) == b"".join(sent(wsgi.Response, method, status, headers, body))
+    assert len(ours) == pieces
+
+
+def test_a_worker_serves_with_these_answers(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[type] = []
+    monkeypatch.setattr(wsgi, "Response", wsgi.Response)
+    monkeypatch.setattr(ThreadWorker, "init_process", lambda self: served.append(wsgi.Response))
+    worker.init_process()
+    assert served == [Response]
+
+
+def test_gunicorn_writes_no_line_for_a_request() -> None:
+    config = Config()
+    config.set("accesslog", "-")
+    assert glogging.Logger(config).access_log_enabled is True
+    assert Logger(config).access_log_enabled is False
