@@ -11,6 +11,7 @@ import base64
 import logging
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -59,6 +60,17 @@ _lock, _ring = Lock(), Ring("", float("-inf"), None, {}, [])
 def secrets() -> list[str]:
     """Return SECRET_KEY and the ones before it that still verify."""
     return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+
+
+def shared() -> list[PyJWK]:
+    """Return the same as keys of HS256, in the form that PyJWT does not look at anew for each token."""
+    return [prepared(secret) for secret in secrets()]
+
+
+@lru_cache(maxsize=16)
+def prepared(secret: str) -> PyJWK:
+    """Return a secret as a JWK (RFC 7518, section 6.4)."""
+    return PyJWK({"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode()}, SYMMETRIC)
 
 
 def vault() -> MultiFernet:

@@ -43,7 +43,7 @@ class AccessBackend(TokenBackend):
     def to_verify(self, token: Any) -> list[Any]:
         """Return the keys that may have signed. Raises InvalidTokenError for a header that is none."""
         if self.algorithm == keyring.SYMMETRIC:
-            return keyring.secrets()
+            return keyring.shared()
         return keyring.to_verify(jwt.get_unverified_header(token).get("kid"))
 
     def encode(self, payload: dict[str, Any]) -> str:

@@ -6,9 +6,11 @@ from functools import cached_property
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from django.conf import settings
 from django.core.cache import close_caches
+from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelState
 from psycopg import Connection
@@ -80,14 +82,18 @@ def build(model: type[M], names: tuple[str, ...], values: tuple[Any, ...]) -> M:
 
 
 def keep_connections() -> None:
-    """Take Django's resets of connections and caches off each request's path; ``drop_dead_connections`` does the rest.
+    """Take Django's resets of its state off each request's path; ``drop_dead_connections`` does what is needed of them.
 
-    They are for connections that end, and for caches, of which there are none: looking for both at the start and at the
-    end of each request costs a tenth of it (docs/performance.md).
+    They are for connections that end, for caches and for route maps that change, of which there are none, and for the
+    log of queries that DEBUG keeps: looking for all that at both ends of each request costs a tenth of it
+    (docs/performance.md).
     """
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     request_finished.disconnect(close_caches)
+    request_finished.disconnect(reset_urlconf)
+    if not settings.DEBUG:
+        request_started.disconnect(reset_queries)
     request_started.connect(drop_dead_connections)
 
 

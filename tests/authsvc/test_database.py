@@ -1,5 +1,6 @@
 """The one query: what the ORM would answer, as plain SQL; and connections that died meanwhile."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -175,10 +176,15 @@ print(sorted(found().__name__ for signal in (request_started, request_finished) 
 """
 
 
-def test_of_djangos_resets_none_of_a_connection_or_a_cache_is_on_a_requests_path() -> None:
+def test_of_djangos_resets_none_is_on_a_requests_path_but_that_of_the_log_of_queries_where_there_is_one() -> None:
     # In a process of its own: Django's test client connects them anew.
-    done = subprocess.run([sys.executable, "-c", WATCHING], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "['drop_dead_connections', 'reset_queries', 'reset_urlconf']"
+    said = {}
+    for debug in ("false", "true"):
+        environment = {**os.environ, "DEBUG": debug}
+        command = [sys.executable, "-c", WATCHING]
+        said[debug] = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    assert said["false"].stdout.strip() == "['drop_dead_connections']"
+    assert said["true"].stdout.strip() == "['drop_dead_connections', 'reset_queries']"
 
 
 def test_a_row_is_built_as_the_orm_builds_it(alice: User, django_assert_num_queries: Any) -> None:
