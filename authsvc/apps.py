@@ -12,3 +12,4 @@ class ProjectConfig(AppConfig):
         from authsvc import checks, database  # noqa: F401, PLC0415  checks register themselves once apps are loaded
 
         database.keep_connections()
+        database.heed_poolers()

@@ -1,8 +1,10 @@
 """How the one query of an authenticated request is issued, and how dead connections are found before it."""
 
+import logging
 import select
 from collections.abc import Callable
 from functools import cached_property
+from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -11,11 +13,16 @@ from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelState
 from psycopg import Connection
 
 from authsvc.statement import Statement, begins_transaction
+
+logger = logging.getLogger(__name__)
+told = Lock()  # taken, for good, by whichever thread is the first to tell of a pooler
 
 M = TypeVar("M", bound=Model)
 
@@ -111,3 +118,32 @@ def drop_dead_connections(**signal: Any) -> None:
             poll.register(connection.connection.fileno(), select.POLLIN)
             if poll.poll(0):
                 connection.close()
+
+
+def heed_poolers() -> None:
+    """Have each new connection looked at for a pooler before a statement is prepared on it."""
+    connection_created.connect(prepare_nothing_through_a_pooler)
+
+
+def prepare_nothing_through_a_pooler(connection: BaseDatabaseWrapper, **signal: Any) -> None:
+    """Turn prepared statements off where a connection ends at a pooler, unless DATABASE_URL says that they work there.
+
+    A pooler that hands each transaction another server connection, and knows nothing of prepared statements, makes
+    their names meet: one client's ``_pg3_0`` would run what another one has prepared under it. A pooler gives its
+    clients process ids of its own making; at PostgreSQL itself both are the same.
+    """
+    if connection.vendor != "postgresql" or connection.settings_dict["PREPARED_STATEMENTS"] is not None:
+        return
+    raw = connection.connection
+    if raw.execute("SELECT pg_backend_pid()").fetchone() != (raw.info.backend_pid,):
+        raw.prepare_threshold = None
+        tell_of_a_pooler()
+
+
+def tell_of_a_pooler() -> None:
+    """Say once in each process what has been found."""
+    if told.acquire(blocking=False):
+        logger.warning(
+            "a connection pooler stands before PostgreSQL, so statements are not prepared; "
+            "prepared_statements=true or false in DATABASE_URL says what it can do, and ends this warning"
+        )

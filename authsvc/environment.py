@@ -150,9 +150,20 @@ def database(name: str, default: str, base: Path) -> dict[str, Any]:
         # Persistent connections and server-side binding make the credential lookup one prepared statement
         # (docs/decisions.md has the figures); psycopg prepares what has run more than prepare_threshold times.
         config["CONN_MAX_AGE"] = None
-        options.update(server_side_binding=True, prepare_threshold=2)
+        # Behind a pooler the next fetch may meet another server connection, which knows no such cursor.
+        config["DISABLE_SERVER_SIDE_CURSORS"] = True
+        prepared = config["PREPARED_STATEMENTS"] = prepared_statements(name, options.pop("prepared_statements", ""))
+        options.update(server_side_binding=True, prepare_threshold=None if prepared is False else 2)
         options.setdefault("connect_timeout", 5)
     return config
+
+
+def prepared_statements(name: str, value: str | int) -> bool | None:
+    """Return what a database's URL says of prepared statements; None, where it says nothing, leaves it to a look."""
+    words = {"": None, "true": True, "false": False}
+    if str(value).lower() not in words:
+        raise ImproperlyConfigured(f"{name} must have true or false for prepared_statements, or nothing.")
+    return words[str(value).lower()]
 
 
 def email(name: str, default: str) -> dict[str, Any]:

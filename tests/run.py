@@ -15,12 +15,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-# As tests/deploy looks for them: Debian keeps nginx where only root looks; some come as wheels.
+# As the tests look for them: Debian keeps some where only root looks; some come as wheels.
 PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
 # What a part of the tests needs besides Python, and whether it is here.
 NEEDS = {
     "rate limits in Redis (TEST_REDIS_URL is not set)": os.environ.get("TEST_REDIS_URL"),
     "the browser tests (no Chromium)": shutil.which("chromium") or shutil.which("chromium-browser"),
+    "PgBouncer (no pgbouncer)": shutil.which("pgbouncer", path=PLACES),
     "the gateway nginx (no nginx)": shutil.which("nginx", path=PLACES),
     "the gateway Caddy (no caddy)": shutil.which("caddy", path=PLACES),
     "the gateway Traefik (no traefik)": shutil.which("traefik", path=PLACES),

@@ -26,6 +26,7 @@ WRONG: dict[str, tuple[str, ...]] = {
         *(*URL, "mysql://host/db", "postgres", "sqlite", "postgres://", "postgres://host", "postgres://host/"),
         *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://:memory:"),
         *("postgres://host:99999/db", "postgres://host:0/db", "postgres://host:port/db", "postgres://[::1/db"),
+        *(f"postgres://host/db?prepared_statements={word}" for word in ("maybe", "1", "none")),
     ),
     "REDIS_URL": (*URL, "redis", "unix", "redis://host:99999", "redis://host:0", "redis://host:port/0", "redis://h/x"),
     "EMAIL_URL": (*URL, "smtp", "consolemail", "smtp://host:99999", "smtp://host:0", "mailto:me@example.com"),
@@ -132,6 +133,7 @@ def test_postgresql_gets_lasting_connections_and_statements_bound_by_the_server(
         "NAME": "name",
         "CONN_MAX_AGE": None,
     }
+    assert (database["PREPARED_STATEMENTS"], database["DISABLE_SERVER_SIDE_CURSORS"]) == (None, True)
     assert database["OPTIONS"] == {
         "sslmode": "require",
         "connect_timeout": 2,
@@ -139,6 +141,15 @@ def test_postgresql_gets_lasting_connections_and_statements_bound_by_the_server(
         "prepare_threshold": 2,
     }
     assert found["WEB_CONCURRENCY"] == 2
+
+
+@pytest.mark.parametrize(("word", "expected"), [("true", (True, 2)), ("True", (True, 2)), ("false", (False, None))])
+def test_the_databases_address_may_say_whether_prepared_statements_work(
+    read_settings: Read, word: str, expected: tuple[bool, int | None]
+) -> None:
+    database = read_settings(DATABASE_URL=f"postgres://u@host/name?prepared_statements={word}")["DATABASES"]["default"]
+    assert (database["PREPARED_STATEMENTS"], database["OPTIONS"]["prepare_threshold"]) == expected
+    assert "prepared_statements" not in database["OPTIONS"]
 
 
 def test_sqlite_waits_for_the_one_writer_and_does_not_block_readers(read_settings: Read, tmp_path: Path) -> None:
