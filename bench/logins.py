@@ -6,20 +6,15 @@ Makes a database of its own beside the one named, serves with a process for each
 """
 
 import os
-import secrets
 import statistics
-import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from http.client import HTTPConnection
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import bcrypt
-import psycopg
+import service
 
-ROOT = Path(__file__).resolve().parent.parent
 SECONDS, CORES, CLIENTS, PORT, COST = 5, os.cpu_count() or 1, 16, 8178, 12
 BODY = b'{"username": "bench", "password": "correct-horse-battery"}'
 
@@ -48,43 +43,22 @@ def log_in_for(seconds: float) -> int:
 
 def main(rounds: int) -> None:
     """Set up, measure, print, clean up."""
-    base, name = os.environ["DATABASE_URL"], f"authsvc_bench_{secrets.token_hex(4)}"
-    with psycopg.connect(base, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    environment = {
-        **os.environ,
-        "DATABASE_URL": urlsplit(base)._replace(path=f"/{name}").geturl(),
-        "SECRET_KEY": secrets.token_urlsafe(48),
-        "WEB_CONCURRENCY": str(CORES),
-        "PORT": str(PORT),
-        "LOG_LEVEL": "WARNING",
-        "BCRYPT_ROUNDS": str(COST),
-    }
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-    server = subprocess.Popen([sys.executable, "-m", "gunicorn", "authsvc.wsgi"], cwd=ROOT, env=environment)
-    try:
-        wait_and_sign_up()
-        measure(rounds)
-    finally:
-        server.terminate()
-        server.wait(40)
-        with psycopg.connect(base, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with service.own_database() as url:
+        settings = {"WEB_CONCURRENCY": str(CORES), "PORT": str(PORT), "BCRYPT_ROUNDS": str(COST)}
+        environment = service.variables(url, **settings)
+        service.manage(environment, "migrate", "-v0")
+        with service.served(environment):
+            sign_up()
+            measure(rounds)
 
 
-def wait_and_sign_up() -> None:
-    """Make the one user, as soon as the server answers."""
+def sign_up() -> None:
+    """Make the one user."""
+    connection = HTTPConnection("127.0.0.1", PORT)
     body = BODY[:-1] + b', "email": "bench@example.com"}'
-    for _ in range(100):
-        try:
-            connection = HTTPConnection("127.0.0.1", PORT)
-            connection.request("POST", "/auth/signup", body, {"Content-Type": "application/json"})
-            if connection.getresponse().status == 201:
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    sys.exit("the server does not answer")
+    connection.request("POST", "/auth/signup", body, {"Content-Type": "application/json"})
+    if (status := connection.getresponse().status) != 201:
+        sys.exit(f"the sign-up answered {status}")
 
 
 def measure(rounds: int) -> None:

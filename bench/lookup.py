@@ -13,31 +13,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
+import service
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 CALLS = 400  # lookups of each way in each round
 
 
 def main(rounds: int) -> None:
     """Set up, measure, print, clean up."""
-    base, name = os.environ["DATABASE_URL"], f"authsvc_bench_{secrets.token_hex(4)}"
-    with psycopg.connect(base, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    os.environ |= {
-        "DATABASE_URL": urlsplit(base)._replace(path=f"/{name}").geturl(),
-        "DJANGO_SETTINGS_MODULE": "authsvc.settings",
-        "SECRET_KEY": secrets.token_urlsafe(48),
-    }
-    try:
+    with service.own_database() as url:
+        os.environ |= service.variables(url, DJANGO_SETTINGS_MODULE="authsvc.settings")
         measure(rounds)
-    finally:
-        with psycopg.connect(base, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def measure(rounds: int) -> None:

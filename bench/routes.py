@@ -11,13 +11,10 @@ import os
 import secrets
 import sys
 import time
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
+import service
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 CALLS = 300  # of each route in each round
 ENVIRON = {
     "REQUEST_METHOD": "GET",
@@ -37,28 +34,18 @@ ENVIRON = {
 
 def main(rounds: int) -> None:
     """Set up, measure, print, clean up."""
-    base, name = os.environ["DATABASE_URL"], f"authsvc_bench_{secrets.token_hex(4)}"
-    with psycopg.connect(base, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    os.environ |= {
-        "DATABASE_URL": urlsplit(base)._replace(path=f"/{name}").geturl(),
-        "SECRET_KEY": secrets.token_urlsafe(48),
-        "LOG_LEVEL": "WARNING",
-        "WEB_CONCURRENCY": "1",
-    }
-    try:
+    with service.own_database() as url:
+        os.environ |= service.variables(url, WEB_CONCURRENCY="1")
         measure(rounds)
-    finally:
-        with psycopg.connect(base, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def measure(rounds: int) -> None:
     """Take turns and print the smallest figures beside the first's."""
-    from apikeys import usage  # noqa: PLC0415  it needs the environment that main() has made
-    from authsvc.wsgi import application  # noqa: PLC0415  as above
+    from authsvc.wsgi import application  # noqa: PLC0415  it needs the environment that main() has made
 
     routes, costs = prepare(), {}
+    from apikeys import usage  # noqa: PLC0415  and this one needs the apps that the application has loaded
+
     for number in range(rounds + 1):  # the first is for warming up
         for name, environ in routes.items():
             began = time.process_time()

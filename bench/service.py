@@ -1,0 +1,80 @@
+"""What the benchmarks share: a database of their own beside the one that DATABASE_URL names, and gunicorn on it."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+@contextmanager
+def own_database(base: str = "") -> Iterator[str]:
+    """Make a database, and drop it at the end; its URL. Beside DATABASE_URL's where no other base is named."""
+    base, name = base or os.environ["DATABASE_URL"], f"authsvc_bench_{secrets.token_hex(4)}"
+    with psycopg.connect(base, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    try:
+        yield urlsplit(base)._replace(path=f"/{name}").geturl()
+    finally:
+        with psycopg.connect(base, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def variables(database_url: str, **more: str) -> dict[str, str]:
+    """Return an environment in which the service can run."""
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "LOG_LEVEL": "WARNING",
+        **more,
+    }
+
+
+def manage(environment: dict[str, str], *arguments: str) -> None:
+    """Run a command of the project, which must succeed."""
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(environment: dict[str, str]) -> Iterator[int]:
+    """Serve until the end, once the service is ready; the id of gunicorn's first process."""
+    server = subprocess.Popen([sys.executable, "-m", "gunicorn", "authsvc.wsgi"], cwd=ROOT, env=environment)
+    try:
+        wait_for(int(environment["PORT"]))
+        yield server.pid
+    finally:
+        server.terminate()
+        server.wait(40)
+
+
+def wait_for(port: int) -> None:
+    """Wait until /readyz answers 200; end the process where that takes longer than 20 seconds."""
+    for _ in range(200):
+        try:
+            connection = HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    sys.exit("the server does not answer")
