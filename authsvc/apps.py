@@ -9,7 +9,7 @@ class ProjectConfig(AppConfig):
     name = "authsvc"
 
     def ready(self) -> None:
-        from authsvc import checks, database  # noqa: F401, PLC0415  checks register themselves once apps are loaded
+        from authsvc import checks, connections  # noqa: F401, PLC0415  checks register themselves once apps are loaded
 
-        database.keep_connections()
-        database.heed_poolers()
+        connections.keep_connections()
+        connections.heed_poolers()

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from authsvc import database
+from authsvc import connections
 from tests.flows.callers import calling
 from tests.flows.conftest import Server, bearer, eventually, free_port, new_name
 from tests.flows.pgbouncer import PgBouncer, program
@@ -117,7 +117,7 @@ def test_where_the_address_says_nothing_a_look_at_the_connection_decides(
     threshold: int | None,
     warnings: int,
 ) -> None:
-    monkeypatch.setattr(database, "told", Lock())
+    monkeypatch.setattr(connections, "told", Lock())
     pooled = connection.copy()
     address = {"HOST": "127.0.0.1", "PORT": pgbouncer.port, "NAME": "postgres", "PREPARED_STATEMENTS": said}
     pooled.settings_dict = {**pooled.settings_dict, **address}
