@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 from jwt import PyJWK
+from jwt.algorithms import HMACAlgorithm
 from rest_framework.exceptions import APIException
 
 from accounts.models import SigningKey
@@ -63,14 +64,24 @@ def secrets() -> list[str]:
 
 
 def shared() -> list[PyJWK]:
-    """Return the same as keys of HS256, in the form that PyJWT does not look at anew for each token."""
+    """Return the same as keys of HS256."""
     return [prepared(secret) for secret in secrets()]
 
 
 @lru_cache(maxsize=16)
 def prepared(secret: str) -> PyJWK:
-    """Return a secret as a JWK (RFC 7518, section 6.4)."""
-    return PyJWK({"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode()}, SYMMETRIC)
+    """Return a secret as a JWK (RFC 7518, section 6.4). Raises InvalidKeyError for what is a public key."""
+    key = PyJWK({"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode()}, SYMMETRIC)
+    key.Algorithm.prepare_key(key.key)
+    key.Algorithm = PreparedHMAC(HMACAlgorithm.SHA256)
+    return key
+
+
+class PreparedHMAC(HMACAlgorithm):
+    """HS256 with a secret that was looked at when it was prepared; PyJWT by itself does so again for each token."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else key.encode()
 
 
 def vault() -> MultiFernet:
