@@ -28,9 +28,10 @@ check: .venv/dev ## format, lint, types, migrations, deployment settings
 	$(BIN)/mypy
 	@$(BIN)/python tests/gate.py
 
-bench: .venv/run ## routes, the one query and logins, each beside its floor, on the PostgreSQL of DATABASE_URL; as ratios
+bench: .venv/run ## the one query, routes in the process and over HTTP, and logins, each beside its floor, on DATABASE_URL's PostgreSQL
 	@$(BIN)/python bench/lookup.py
 	@$(BIN)/python bench/routes.py
+	@$(BIN)/python bench/served.py
 	@$(BIN)/python bench/logins.py
 
 lock: .venv/dev ## compile pyproject.toml into the two requirements files

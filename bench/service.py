@@ -66,12 +66,12 @@ def served(environment: dict[str, str]) -> Iterator[int]:
         server.wait(40)
 
 
-def wait_for(port: int) -> None:
-    """Wait until /readyz answers 200; end the process where that takes longer than 20 seconds."""
+def wait_for(port: int, path: str = "/readyz") -> None:
+    """Wait until a path answers 200; end the process where that takes longer than 20 seconds."""
     for _ in range(200):
         try:
             connection = HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/readyz")
+            connection.request("GET", path)
             if connection.getresponse().status == 200:
                 return
         except OSError:
