@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.models import RefreshToken, Session, User
+from accounts.queries import session_by_id
 from accounts.tokens import TokenPair
 from audit import services as audit
 from audit.events import Event
@@ -68,13 +69,12 @@ def exchange(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
     spent = unspent.update(spent_at=now)
     # The session's row is what a logout, a password change and a disabled user write too: one comes after the other.
     alive = spent and Session.objects.live(now).filter(pk=token.session_id).update(last_used_at=now, **client())
-    session = Session.objects.get(pk=token.session_id) if alive else None
-    user = User.objects.filter(pk=session.user_id, is_active=True).first_with_grants() if session else None
-    if session is None or user is None:
+    session = session_by_id(token.session_id) if alive else None
+    if session is None or not session.user.is_active:
         transaction.set_rollback(True)
         return None
     RefreshToken.objects.filter(session=session, spent_at__lt=now - REMEMBERED).delete()
-    pair, digest = tokens.issue_pair(user, session)
+    pair, digest = tokens.issue_pair(session.user, session)
     RefreshToken(session=session, digest=digest).save(force_insert=True)
     return pair
 
