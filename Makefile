@@ -28,11 +28,12 @@ check: .venv/dev ## format, lint, types, migrations, deployment settings
 	$(BIN)/mypy
 	@$(BIN)/python tests/gate.py
 
-bench: .venv/run ## the one query, routes in the process and over HTTP, and logins, each beside its floor, on DATABASE_URL's PostgreSQL
+bench: .venv/run ## the query, routes in the process and over HTTP, logins and writes, each beside its floor, on DATABASE_URL
 	@$(BIN)/python bench/lookup.py
 	@$(BIN)/python bench/routes.py
 	@$(BIN)/python bench/served.py
 	@$(BIN)/python bench/logins.py
+	@$(BIN)/python bench/writes.py
 
 lock: .venv/dev ## compile pyproject.toml into the two requirements files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.txt
