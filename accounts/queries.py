@@ -15,12 +15,12 @@ from authsvc.problems import DATABASE_ERRORS
 # What request.user holds; the password's hash stays in the database, and what a request seldom needs is read on demand.
 SELDOM = {"password", "last_login", "created_at", "email_verified_at"}
 USER_FIELDS = tuple(f.attname for f in User._meta.concrete_fields if f.attname not in SELDOM)
-GRANTS = ("role_names", "scope_names")
+GRANTS = ("scope_names", "role_names")
 SESSION_FIELDS = ("id", "user_id", "last_used_at", "expires_at", "ended_at")
 
 
 def build_user(values: tuple[Any, ...]) -> User:
-    """Return the user for the values of USER_FIELDS + GRANTS."""
+    """Return the user for the values of USER_FIELDS and GRANTS, or without roles, for those of the first of these."""
     user = build(User, USER_FIELDS, values)
     user.grant(*values[len(USER_FIELDS) :])
     return user

@@ -60,7 +60,7 @@ def admit(key: APIKey, *, now: datetime, origin: RequestContext) -> dict[str, st
         record(key, Outcome.LIMITED, "rate limit")
         raise RateLimited(verdict)
     usage.count(key, Outcome.OK)
-    key.owner.scopes, key.owner.roles = key.effective_scopes, ()  # a key carries no roles, only its scopes
+    key.owner.scopes = key.effective_scopes  # and it has no roles: a key carries none
     return verdict.headers if verdict else {}
 
 

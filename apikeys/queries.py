@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from accounts.models import User, role_names, scope_names
-from accounts.queries import GRANTS, USER_FIELDS, build_user
+from accounts.models import User, scope_names
+from accounts.queries import USER_FIELDS, build_user
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret, Usage
 from authsvc.database import PreparedQuery, build
 
@@ -20,24 +20,22 @@ K, U = len(SECRET_FIELDS), len(SECRET_FIELDS) + len(KEY_FIELDS)
 
 
 def _keys_by_digest() -> QuerySet[Secret, tuple[Any, ...]]:
-    grants = {"role_names": role_names("api_key__owner"), "scope_names": scope_names("api_key__owner")}
     return (
         Secret.objects.filter(digest=b"")
         .order_by()
-        .annotate(**grants)
+        .annotate(scope_names=scope_names("api_key__owner"))
         .values_list(
             *SECRET_FIELDS,
             *(f"api_key__{field}" for field in KEY_FIELDS),
             *(f"api_key__owner__{field}" for field in USER_FIELDS),
-            *GRANTS,
+            "scope_names",
         )
     )
 
 
 def _keys_by_id() -> QuerySet[APIKey, tuple[Any, ...]]:
-    grants = {"role_names": role_names("owner"), "scope_names": scope_names("owner")}
-    columns = (*KEY_FIELDS, *(f"owner__{field}" for field in USER_FIELDS), *GRANTS)
-    return APIKey.objects.filter(pk=0).order_by().annotate(**grants).values_list(*columns)
+    columns = (*KEY_FIELDS, *(f"owner__{field}" for field in USER_FIELDS), "scope_names")
+    return APIKey.objects.filter(pk=0).order_by().annotate(scope_names=scope_names("owner")).values_list(*columns)
 
 
 _key_by_digest = PreparedQuery(_keys_by_digest)
@@ -45,7 +43,7 @@ _key_by_id = PreparedQuery(_keys_by_id)
 
 
 def key_by_id(key_id: int) -> APIKey | None:
-    """Return a key by its id, with the owner's grants, in whatever state, or None."""
+    """Return a key by its id, with the owner's scopes, in whatever state, or None."""
     row = _key_by_id.fetch(key_id)
     if row is None:
         return None
@@ -55,7 +53,7 @@ def key_by_id(key_id: int) -> APIKey | None:
 
 
 def key_by_digest(digest: bytes) -> APIKey | None:
-    """Return the key that a digest opens, with the secret and the owner's grants, in whatever state, or None."""
+    """Return the key that a digest opens, with the secret and the owner's scopes, in whatever state, or None."""
     row = _key_by_digest.fetch(digest)
     if row is None:
         return None

@@ -68,7 +68,6 @@ def prepare() -> dict[str, Callable[[], Any]]:
 
     def orm() -> Any:
         grants = {
-            "role_names": queries.role_names("api_key__owner"),
             "scope_names": queries.scope_names("api_key__owner"),
         }
         return Secret.objects.select_related("api_key__owner").annotate(**grants).get(digest=digest)

@@ -51,7 +51,7 @@ class UserQuerySet(QuerySet["User"]):
         """Return the first user with roles and scopes taken in, or None."""
         user = self.with_grants().first()
         if user is not None:
-            user.grant(user.role_names, user.scope_names)
+            user.grant(user.scope_names, user.role_names)
         return user
 
 
@@ -162,7 +162,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             password_changed.send(sender=User, user=self)
         self.has_new_password = False
 
-    def grant(self, role_names: str | None, scope_names: str | None) -> None:
-        """Take in the roles and scopes as a query read them."""
-        self.roles = tuple(sorted((role_names or "").split()))
+    def grant(self, scope_names: str | None, role_names: str | None = None) -> None:
+        """Take in the scopes, and the roles where they matter, as a query read them."""
         self.scopes = frozenset((scope_names or "").split())
+        self.roles = tuple(sorted((role_names or "").split()))
