@@ -67,18 +67,23 @@ def prepare() -> dict[str, Callable[[], Any]]:
     raw = connection.connection
 
     def orm() -> Any:
-        grants = {
-            "scope_names": queries.scope_names("api_key__owner"),
-        }
-        return Secret.objects.select_related("api_key__owner").annotate(**grants).get(digest=digest)
+        granted = queries.scope_names("api_key__owner")
+        return Secret.objects.select_related("api_key__owner").annotate(scope_names=granted).get(digest=digest)
+
+    def cursor() -> Any:
+        with connection.cursor() as opened:
+            opened.execute(sql, [digest])
+            return opened.fetchone()
 
     return {
         "ORM: get() with select_related": orm,
         "compiled once, bound by the client": lambda: ClientCursor(raw).execute(sql, [digest]).fetchone(),
-        "compiled once, prepared, below Django's cursor": lambda: (
+        "compiled once, prepared, Django's cursor": cursor,
+        "compiled once, prepared, psycopg's cursor": lambda: (
             Cursor(raw).execute(sql, [digest], prepare=True).fetchone()
         ),
-        "as it is: compiled once, prepared, with the models": lambda: queries.key_by_digest(digest),
+        "compiled once, prepared, libpq's own call": lambda: queries._key_by_digest.fetch(digest),
+        "as it is: the same, and the models built": lambda: queries.key_by_digest(digest),
     }
 
 

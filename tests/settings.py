@@ -1,6 +1,8 @@
 """The project's settings under the variables of .env.example, so that nobody's own .env decides a test."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,4 +17,6 @@ from authsvc.settings import DATABASES, ON_SQLITE  # noqa: E402
 
 if ON_SQLITE:
     # In a file, because threads that race share a file and not a memory.
-    DATABASES["default"]["TEST"] = {"NAME": f"{tempfile.mkdtemp(prefix='authsvc-')}/test.sqlite3"}
+    folder = tempfile.mkdtemp(prefix="authsvc-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    DATABASES["default"]["TEST"] = {"NAME": f"{folder}/test.sqlite3"}

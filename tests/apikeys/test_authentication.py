@@ -191,7 +191,9 @@ def test_a_key_used_this_minute_costs_one_query_and_a_stale_one_two_writes_more(
             assert api.get(ROUTE, key=alices_key).status_code == 200
 
 
-def test_scopes_come_with_the_same_one_query_and_roles_which_no_key_carries_do_not(reader: User, django_assert_num_queries: Any) -> None:
+def test_scopes_come_with_the_same_one_query_and_roles_which_no_key_carries_do_not(
+    reader: User, django_assert_num_queries: Any
+) -> None:
     reader.groups.add(make_role("writer", "reports:write", "reports:delete"))
     _, plaintext = make_key(reader, scopes=["reports:read"])
     with django_assert_num_queries(1):
