@@ -10,6 +10,7 @@ from django.conf import settings
 
 from authsvc import logs
 from authsvc.startup import require_settings
+from authsvc.worker import keep_core, settle, take_core
 
 require_settings()
 
@@ -44,11 +45,22 @@ if METRICS not in os.environ:
 Path(os.environ[METRICS]).mkdir(parents=True, exist_ok=True)
 
 
+def pre_fork(server: object, worker: object) -> None:
+    """Before each worker begins, in the first process."""
+    take_core(server, worker)
+
+
+def post_fork(server: object, worker: object) -> None:
+    """Once in each worker, before it has loaded anything."""
+    keep_core(worker)
+
+
 def post_worker_init(worker: object) -> None:
     """Once in each worker, before its first request."""
     from authsvc.server import answer_with_problems  # noqa: PLC0415  it needs the settings, and the master needs none
 
     answer_with_problems()
+    settle()
 
 
 def post_request(worker: object, request: Any, environ: dict[str, Any], response: object) -> None:

@@ -1,10 +1,12 @@
 """How a process starts, and how it ends where it must not start: status 1, one sentence, no traceback."""
 
+import gc
 import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,9 +156,23 @@ def test_the_folder_of_the_counts_outlives_a_reload_and_ends_with_the_first_proc
 def test_each_worker_of_gunicorn_answers_with_problems(
     gunicorn_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settled = []
     monkeypatch.setattr(util, "write_error", util.write_error)
+    monkeypatch.setattr(gc, "freeze", lambda: settled.append("frozen"))
+    monkeypatch.setattr(gc, "set_threshold", lambda *numbers: settled.append(numbers))
     gunicorn_settings["post_worker_init"](object())
     assert util.write_error is server.write_problem
+    assert settled == ["frozen", (10_000, 10, 10)]
+
+
+def test_gunicorn_gives_each_process_a_core(gunicorn_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *arguments: calls.append(arguments), raising=False)
+    worker, arbiter = SimpleNamespace(), SimpleNamespace(WORKERS={}, num_workers=3)
+    gunicorn_settings["pre_fork"](arbiter, worker)
+    gunicorn_settings["post_fork"](arbiter, worker)
+    assert calls == [(0, {0})]
 
 
 def test_gunicorn_accepts_the_configuration(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import socket
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +15,8 @@ from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from authsvc.worker import Logger, Response, Worker
+from authsvc import worker as module
+from authsvc.worker import Logger, Response, Worker, keep_core, settle, take_core
 
 GET = b"GET /%d HTTP/1.1\r\nHost: authsvc\r\n\r\n"
 POST = b"POST /%d HTTP/1.1\r\nHost: authsvc\r\nContent-Length: 2\r\n\r\n{}"
@@ -203,3 +207,57 @@ def test_gunicorn_writes_no_line_for_a_request() -> None:
     config.set("accesslog", "-")
     assert glogging.Logger(config).access_log_enabled is True
     assert Logger(config).access_log_enabled is False
+
+
+def cores_of(available: set[int] | None, processes: int, living: list[int | None], monkeypatch: Any) -> int | None:
+    """Return the core that the next process of so many gets, beside siblings that have theirs."""
+    if available is None:
+        monkeypatch.delattr(os, "sched_getaffinity")
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: available)
+    siblings = {number: SimpleNamespace(core=core) for number, core in enumerate(living)}
+    new = SimpleNamespace()
+    take_core(SimpleNamespace(WORKERS=siblings, num_workers=processes), new)
+    core: int | None = new.core
+    return core
+
+
+@pytest.mark.parametrize(
+    ("available", "processes", "living", "core"),
+    [
+        pytest.param({0, 1}, 2, [], 0, id="the first"),
+        pytest.param({0, 1}, 2, [0], 1, id="the second"),
+        pytest.param({0, 1}, 2, [1], 0, id="in the place of one that has died"),
+        pytest.param({0, 1}, 2, [0, 1], 0, id="beside two that a reload replaces"),
+        pytest.param({0, 1}, 2, [0, 1, 0], 1, id="the second beside them"),
+        pytest.param({4, 7}, 2, [4], 7, id="whichever cores there are"),
+        pytest.param({0, 1}, 5, [0, 1, 0, 1], 0, id="more processes than cores"),
+        pytest.param({0, 1, 2}, 2, [], None, id="fewer processes than cores"),
+        pytest.param({0}, 1, [], 0, id="one core"),
+        pytest.param(None, 2, [None], None, id="a system that cannot"),
+    ],
+)
+def test_processes_share_the_cores_evenly_where_none_would_be_idle(
+    available: set[int] | None, processes: int, living: list[int | None], core: int | None, monkeypatch: Any
+) -> None:
+    assert cores_of(available, processes, living, monkeypatch) == core
+
+
+@pytest.mark.parametrize(("core", "kept"), [(1, [(0, {1})]), (None, [])])
+def test_a_process_keeps_the_core_that_it_was_given(core: int | None, kept: list[Any], monkeypatch: Any) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *arguments: calls.append(arguments))
+    keep_core(SimpleNamespace(core=core))
+    assert calls == kept
+
+
+def test_what_a_process_has_loaded_is_searched_for_cycles_no_more(monkeypatch: Any) -> None:
+    before, kept = gc.get_threshold(), {"a": ["list"]}
+    try:
+        settle()
+        assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold() == (module.NEW_OBJECTS, 10, 10)
+        assert kept == {"a": ["list"]}
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

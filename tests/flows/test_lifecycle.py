@@ -144,3 +144,20 @@ def test_a_reload_loses_no_request(launch: Callable[..., Server]) -> None:
         enough.set()
     assert [caller.exception() for caller in callers] == [None, None, None]
     assert set(statuses) == {200}
+
+
+def test_as_many_processes_as_cores_keep_one_each_and_a_new_one_takes_the_place_of_one_that_died(
+    launch: Callable[..., Server],
+) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    server = launch(WEB_CONCURRENCY=str(len(cores)))
+
+    def kept() -> list[list[int]]:
+        return sorted(sorted(os.sched_getaffinity(pid)) for pid in server.workers())
+
+    assert kept() == [[core] for core in cores]
+    for gone in server.workers():
+        os.kill(gone, signal.SIGKILL)
+        eventually(lambda: gone not in server.workers() and len(server.workers()) == len(cores))  # noqa: B023  it is called here
+        eventually(lambda: kept() == [[core] for core in cores])
+    assert server.is_ready()
