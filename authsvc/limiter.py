@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 
-import redis
 from django.conf import settings
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
@@ -22,7 +21,6 @@ logger = logging.getLogger(__name__)
 PART = re.compile(r"([1-9][0-9]{0,6}) ?/ ?(second|minute|hour|day)", re.ASCII)
 MOST_PARTS = 4
 REDIS_TIMEOUT = 0.25  # seconds; a request waits no longer for its count
-REDIS_ERRORS = (redis.RedisError, ValueError, TypeError)  # the last two of options in the URL
 REDIS_PAUSE = 1.0  # seconds without a new attempt after a failure, so that a Redis that is away does not slow everybody
 
 
@@ -33,6 +31,13 @@ class Verdict:
     passes: bool
     headers: dict[str, str]
     retry_after: int  # seconds, rounded up
+
+
+def redis_errors() -> tuple[type[Exception], ...]:
+    """Return what a Redis that is away raises; ``except`` asks only once something was raised."""
+    import redis  # noqa: PLC0415  as below
+
+    return redis.RedisError, ValueError, TypeError  # the last two of options in the URL
 
 
 class State:
@@ -102,6 +107,8 @@ class Redis:
     """
 
     def __init__(self, url: str) -> None:
+        import redis  # noqa: PLC0415  4 MiB of each process, and nobody's need where there is no Redis
+
         self.client = redis.from_url(url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
         self.script = self.client.register_script(self.SCRIPT)
 
@@ -135,7 +142,7 @@ def hit(text: str, *identity: str) -> Verdict:
     if time.monotonic() >= state.away_until:
         try:
             return judge(items(text), identity)
-        except REDIS_ERRORS as error:
+        except redis_errors() as error:
             state.failed(error)
     state.uncounted += 1
     metrics.uncounted.inc()
@@ -166,5 +173,5 @@ def backend() -> str:
     try:
         where = storage(settings.REDIS_URL)
         return "redis" if isinstance(where, Redis) and where.client.ping() else "memory"
-    except REDIS_ERRORS:
+    except redis_errors():
         return "redis away"

@@ -179,3 +179,8 @@ def test_gunicorn_accepts_the_configuration(tmp_path: Path) -> None:
     done = run(*SERVE, DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3")
     assert (done.returncode, done.stdout) == (0, "")
     assert "Traceback" not in done.stderr
+
+
+def test_a_process_without_redis_does_not_load_its_client() -> None:
+    program = "import sys, authsvc.wsgi; print({'redis', 'authsvc.limiter'} & sys.modules.keys())"
+    assert run("-c", program, REDIS_URL="").stdout == "{'authsvc.limiter'}\n"
