@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from accounts.models import Lockout, Session, SigningKey
 
-BATCH = 1000  # rows
+BATCH = 1000  # rows that are deleted at once
+FOUND = 100_000  # rows that are found at once
 
 
 def expired() -> Iterator[tuple[str, Iterator[int]]]:
@@ -26,11 +27,16 @@ def expired() -> Iterator[tuple[str, Iterator[int]]]:
 def in_batches(rows: QuerySet[Any]) -> Iterator[int]:
     """Delete rows, each batch in a transaction of its own, and yield how many each one was.
 
-    What a batch found is asked again when it deletes: a lockout that has begun anew meanwhile stays.
+    Looking for a batch steps over all rows deleted before it that no vacuum has taken yet, so many are found at a look.
+    What was found is asked again when it is deleted: a lockout that has begun anew meanwhile stays.
     """
     model, ids = rows.model, rows.order_by().values_list("pk", flat=True)
-    while batch := list(ids[:BATCH]):
-        _, by_model = rows.filter(pk__in=batch).delete()
-        if not (removed := by_model.get(model._meta.label, 0)):
-            return
-        yield removed
+    removed = FOUND
+    while removed and (found := list(ids[:FOUND])):
+        removed = 0
+        for first in range(0, len(found), BATCH):
+            _, by_model = rows.filter(pk__in=found[first : first + BATCH]).delete()
+            batch = by_model.get(model._meta.label, 0)
+            removed += batch
+            if batch:
+                yield batch

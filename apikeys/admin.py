@@ -22,7 +22,7 @@ from apikeys import queries, services, usage
 from apikeys.filters import ExpiryFilter, StatusFilter
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret
 from audit.models import AuditEvent
-from authsvc.console import ReadOnly
+from authsvc.console import Large, ReadOnly
 
 SHOWN_EVENTS = 50
 COLOURS = {"active": "success", "expired": "warning", "disabled": "warning", "revoked": "danger"}
@@ -38,16 +38,15 @@ class SecretsOfKey(ReadOnly, TabularInline):
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(ReadOnly, ModelAdmin):
+class APIKeyAdmin(ReadOnly, Large, ModelAdmin):
     """Read only apart from its actions; what is revoked stays revoked."""
 
     list_display = ("name", "shown_prefix", "owner", "shown_status", "created_at", "expires_at", "last_used_at")
     list_display_links = ("name", "shown_prefix")
     list_filter = (StatusFilter, ExpiryFilter, "is_enabled", "owner__is_service")
     list_select_related = ("owner",)
-    search_fields = ("name", "owner__username", "owner__email", "secrets__prefix__startswith")
+    search_fields = ("name",)  # so that there is a box; queries.search says what is searched
     search_help_text = "Name, owner, or the first characters of the key"
-    show_full_result_count = False  # counts every row of a large table for a number nobody needs
     ordering = ("-id",)
     fieldsets = (
         (None, {"fields": ("name", "shown_prefix", "owner", "shown_status", "is_enabled")}),
@@ -62,6 +61,14 @@ class APIKeyAdmin(ReadOnly, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> APIKeyQuerySet:
         return queries.with_prefix(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: APIKeyQuerySet, search_term: str
+    ) -> tuple[APIKeyQuerySet, bool]:
+        """Return the keys that every word is true of; none of them twice."""
+        for word in search_term.split():
+            queryset = queries.search(queryset, word)
+        return queryset, False
 
     def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Whether this operator may disable, rotate and end keys."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.conf import settings
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import User, scope_names
 from accounts.queries import USER_FIELDS, build_user
+from apikeys.keys import SHOWN_LENGTH
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret, Usage
 from authsvc.database import PreparedQuery, build
 
@@ -72,6 +74,20 @@ def with_prefix(keys: APIKeyQuerySet) -> APIKeyQuerySet:
 def keys_of(owner: User) -> APIKeyQuerySet:
     """Return an owner's keys, newest first, with their prefixes."""
     return with_prefix(APIKey.objects.filter(owner=owner)).order_by("-id")
+
+
+def search(keys: APIKeyQuerySet, word: str) -> APIKeyQuerySet:
+    """Return the keys that an operator means by a word: a part of a name or of the owner's, or the start of a key.
+
+    What has the whole start that is shown of a key is found by its index alone. Owners and starts are looked up beside
+    the keys and not joined to them: a join makes a row for each secret, and looks at every owner for every key.
+    """
+    shown = len(settings.API_KEY_PREFIX) + 1 + SHOWN_LENGTH
+    started = Secret.objects.filter(prefix__startswith=word[:shown]).values("api_key")
+    if len(word) >= shown and word.startswith(f"{settings.API_KEY_PREFIX}_"):
+        return keys.filter(pk__in=started)
+    owners = User.objects.filter(Q(username__icontains=word) | Q(email__icontains=word)).values("pk")
+    return keys.filter(Q(name__icontains=word) | Q(owner__in=owners) | Q(pk__in=started))
 
 
 def usage_of(key: APIKey, *, days: int, now: datetime) -> dict[str, Any]:

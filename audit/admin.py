@@ -4,11 +4,11 @@ from django.contrib import admin
 from unfold.admin import ModelAdmin
 
 from audit.models import AuditEvent
-from authsvc.console import ReadOnly
+from authsvc.console import Large, ReadOnly
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnly, ModelAdmin):
+class AuditEventAdmin(ReadOnly, Large, ModelAdmin):
     """Look and search; the database would refuse anything else."""
 
     list_display = ("at", "event", "subject_name", "actor_name", "address", "reason")
@@ -16,5 +16,4 @@ class AuditEventAdmin(ReadOnly, ModelAdmin):
     search_fields = ("subject_name", "actor_name", "address", "request_id", "=subject_id")
     date_hierarchy = "at"
     ordering = ("-id",)
-    show_full_result_count = False
     exclude = ("once",)

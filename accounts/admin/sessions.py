@@ -14,18 +14,17 @@ from unfold.decorators import display
 from accounts import lockout, sessions
 from accounts.authentication import user_of
 from accounts.models import Lockout, Session, SigningKey
-from authsvc.console import ReadOnly
+from authsvc.console import Large, ReadOnly
 
 
 @admin.register(Session)
-class SessionAdmin(ReadOnly, ModelAdmin):
+class SessionAdmin(ReadOnly, Large, ModelAdmin):
     """Who is logged in, from where."""
 
     list_display = ("user", "device", "address", "created_at", "last_used_at", "expires_at", "shown_status")
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email", "address")
     search_help_text = "User or address"
-    show_full_result_count = False
     fields = (
         *("user", "device", "address", "created_at", "last_used_at", "expires_at"),
         *("shown_status", "ended_at", "ended_reason"),

@@ -22,6 +22,7 @@ from accounts.authentication import user_of
 from accounts.models import User
 from audit import services as audit
 from audit.events import Event
+from authsvc.console import Large
 
 
 class UserForm(UserChangeForm):
@@ -88,7 +89,7 @@ class NewUserForm(UserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(Large, DjangoUserAdmin, ModelAdmin):
     """Users. Disabling one ends all that is theirs; deleting one with keys is refused, for the keys' record's sake."""
 
     form, add_form, change_password_form = UserForm, NewUserForm, PasswordForm

@@ -165,6 +165,24 @@ def test_rows_go_in_batches_and_the_progress_is_told_beside_the_result(
     )
 
 
+def test_more_rows_than_one_look_finds_all_go(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    monkeypatch.setattr(housekeeping, "FOUND", 3)
+    add_sessions(alice, 7, ended_at=timezone.now())
+    assert list(dict(housekeeping.expired())["sessions"]) == [2, 1, 2, 1, 1]
+
+
+def test_rows_that_somebody_else_removes_meanwhile_are_not_counted_and_end_nothing(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "BATCH", 1)
+    add_sessions(alice, 3, ended_at=timezone.now())
+    found = dict(housekeeping.expired())["sessions"]
+    assert next(found) == 1
+    Session.objects.order_by("pk").first().delete()  # type: ignore[union-attr]  # there are two
+    assert list(found) == [1]
+
+
 def test_quiet_is_quiet(alice: User) -> None:
     add_sessions(alice, 2, ended_at=timezone.now())
     assert run("clear_expired", "--quiet") == (

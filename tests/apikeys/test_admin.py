@@ -91,6 +91,39 @@ def test_a_key_is_found_by_what_it_begins_with_and_not_by_what_is_inside(console
         assert listed(console, f"?q={keys.digest(plaintext).hex()[:8]}") == []
 
 
+def test_a_key_is_found_by_the_whole_of_it_and_by_less_than_what_is_shown(
+    console: Client, alice: User, settings: Any
+) -> None:
+    settings.API_KEY_PREFIX = "old"
+    _, old = make_key(alice, "of before")
+    settings.API_KEY_PREFIX = "sk"
+    _, plaintext = make_key(alice, "sk_named like one")
+    assert listed(console, f"?q={plaintext}") == ["sk_named like one"]
+    assert listed(console, f"?q={plaintext[:7]}") == ["sk_named like one"]
+    assert listed(console, f"?q={old[:12]}") == ["of before"]
+    assert listed(console, "?q=sk_named") == ["sk_named like one"]
+    assert listed(console, "?q=alice+before") == ["of before"]
+
+
+def test_a_key_with_two_secrets_is_found_once_by_either(console: Client, alice: User) -> None:
+    key, first = make_key(alice, "rotated")
+    second = services.rotate_key(key=key)
+    assert second is not None
+    assert [listed(console, f"?q={text[:11]}") for text in (first, second)] == [["rotated"]] * 2
+    assert listed(console, "?q=rotated") == ["rotated"]
+
+
+def test_a_long_list_is_counted_no_further_than_anybody_turns(
+    console: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        make_key(alice, f"key {number}")
+    monkeypatch.setattr("authsvc.console.PAGED", 3)
+    text = page(console, LIST)
+    assert "3 API keys" in text
+    assert "5 API keys" not in text
+
+
 @pytest.mark.parametrize("query", ["?q=%ff", f"?q={'x' * 10_000}"], ids=["not UTF-8", "long"])
 def test_a_search_for_junk_is_a_page(console: Client, key: APIKey, query: str) -> None:
     assert console.get(f"{LIST}{query}").status_code == 200
