@@ -34,6 +34,10 @@ bench: .venv/run ## the query, routes in the process and over HTTP, logins and w
 	@$(BIN)/python bench/served.py
 	@$(BIN)/python bench/logins.py
 	@$(BIN)/python bench/writes.py
+	@$(BIN)/python bench/startup.py
+
+bench-scale: .venv/run ## ten thousand, a million and ten million keys on DATABASE_URL's PostgreSQL: 5 GB, kept until `bench/scale.py drop`
+	@$(BIN)/python bench/scale.py
 
 lock: .venv/dev ## compile pyproject.toml into the two requirements files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.txt
@@ -61,4 +65,4 @@ clean: ## remove the environment and what tests leave; .env and the database sta
 	@umask 077 && $(BIN)/python -c 'import secrets; print(open(".env.example", encoding="utf-8").read().replace("SECRET_KEY=\n", f"SECRET_KEY={secrets.token_urlsafe(48)}\n", 1), end="")' > .env.new && mv .env.new .env
 	@echo "Wrote .env with a fresh SECRET_KEY."
 
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check bench bench-scale lock clean

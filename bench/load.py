@@ -1,10 +1,12 @@
 """A client that keeps some connections busy, or sends at a given rate, and tells how long each answer took."""
 
+import itertools
 import re
 import selectors
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 CONNECTIONS = 16
@@ -26,21 +28,30 @@ class Caller:
         self.due, self.asked, self.read = due, 0.0, b""
 
 
-def run(port: int, request: bytes, seconds: float, rate: float = 0) -> Load:
-    """Send one request again and again: as fast as answers come, or at a rate, then counted from when it was due.
+def get(path: str, *headers: str) -> bytes:
+    """Return the bytes of a request; an empty header is none."""
+    return (
+        "".join(f"{line}\r\n" for line in (f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *headers) if line).encode()
+        + b"\r\n"
+    )
+
+
+def run(port: int, requests: Sequence[bytes], seconds: float, rate: float = 0) -> Load:
+    """Send requests in turn, again and again: as fast as answers come, or at a rate, then counted from when it was due.
 
     Ends the process at an answer that is not 200.
     """
     began, every = time.monotonic(), CONNECTIONS / rate if rate else 0
     callers = [Caller(port, began + every * number / CONNECTIONS) for number in range(CONNECTIONS)]
     took: list[float] = []
+    turns = itertools.cycle(requests)
     with selectors.DefaultSelector() as selector:
         for caller in callers:
             selector.register(caller.socket, selectors.EVENT_READ, caller)
         while (now := time.monotonic()) < began + seconds:
             for caller in callers:
                 if not caller.asked and caller.due <= now:
-                    caller.socket.sendall(request)
+                    caller.socket.sendall(next(turns))
                     caller.asked = caller.due if rate else now
             due = min((caller.due for caller in callers if not caller.asked), default=now + 1)
             for key, _ in selector.select(max(0, due - now)):

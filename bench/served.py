@@ -7,7 +7,6 @@ project take turns, each with two processes of eight threads; each figure is the
 half load is taken at half of what each did at full load, and counts from when a request was due.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,6 @@ import service
 
 FLOOR = "floor: one prepared SELECT"
 PORT = 8181
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def main(rounds: int, seconds: float) -> None:
@@ -90,21 +88,13 @@ def floor(environment: dict[str, str]) -> Iterator[int]:
 
 def measure(pid: int, path: str, header: str, seconds: float) -> tuple[float, ...]:
     """Return requests a second, microseconds of the server's CPU for each, p50 and p99 there, p50 and p99 at half."""
-    lines = f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *([header] if header else [])
-    request = ("\r\n".join(lines) + "\r\n\r\n").encode()
-    load.run(PORT, request, 1)
-    before = used(pid)
-    full = load.run(PORT, request, seconds)
-    cost = (used(pid) - before) / (full.rate * seconds) * 1e6
-    half = load.run(PORT, request, seconds, full.rate / 2)
+    requests = [load.get(path, header)]
+    load.run(PORT, requests, 1)
+    before = service.used(pid)
+    full = load.run(PORT, requests, seconds)
+    cost = (service.used(pid) - before) / (full.rate * seconds) * 1e6
+    half = load.run(PORT, requests, seconds, full.rate / 2)
     return full.rate, cost, full.p50, full.p99, half.p50, half.p99
-
-
-def used(pid: int) -> float:
-    """Return the seconds of CPU that a server's processes have used."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    fields = [Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split() for child in children]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / TICK
 
 
 def tell(found: dict[str, list[tuple[float, ...]]]) -> None:

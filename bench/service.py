@@ -31,6 +31,12 @@ def own_database(base: str = "") -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def beside(name: str) -> tuple[str, str]:
+    """Return DATABASE_URL, and the URL of another database of the same server."""
+    base = os.environ["DATABASE_URL"]
+    return base, urlsplit(base)._replace(path=f"/{name}").geturl()
+
+
 def variables(database_url: str, **more: str) -> dict[str, str]:
     """Return an environment in which the service can run."""
     return {
@@ -64,6 +70,13 @@ def served(environment: dict[str, str]) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(40)
+
+
+def used(pid: int) -> float:
+    """Return the seconds of CPU that the processes of a gunicorn have used."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    fields = [Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split() for child in children]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(port: int, path: str = "/readyz") -> None:

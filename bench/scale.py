@@ -1,0 +1,183 @@
+"""Whether the service is as fast with ten million keys as with ten thousand; as ratios to the smallest population.
+
+    DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/scale.py [keys …]
+    DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/scale.py drop
+
+Fills a database for each size beside the one named (population.py; ten million keys take about 5 GB), and keeps them
+until it is told to drop them. The key routes are asked over HTTP for keys out of the whole population; lists and the
+console are timed within this process, as medians; housekeeping runs beside traffic.
+"""
+
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import load
+import population
+import psycopg
+import service
+
+SIZES = (10_000, 1_000_000, 10_000_000)
+ROUNDS, PORT, SECONDS, ASKED, HOUSEKEEPING = 3, 8183, 3, 20_000, 100_000
+TABLES = ("apikeys_apikey", "apikeys_secret")
+
+
+def main(sizes: list[int]) -> None:
+    """Measure each size and print what it is beside the smallest."""
+    environments = {size: prepare(size) for size in sorted(sizes)}
+    rounds: dict[int, list[dict[str, float]]] = {size: [] for size in environments}
+    for number in range(ROUNDS):  # in turn, so that a machine's drift hits all alike
+        for size, environment in environments.items():
+            rounds[size].append(served(environment, size))
+            print(f"round {number + 1} of {ROUNDS}: {size:>10,} keys", end="\r", file=sys.stderr)
+    first: dict[str, float] = {}
+    for size, environment in environments.items():
+        found = {name: statistics.median(each[name] for each in rounds[size]) for name in rounds[size][0]}
+        url = environment["DATABASE_URL"]
+        lists = subprocess.run(
+            [sys.executable, __file__, "lists", str(size)],
+            env=environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        found |= {**disk(url, size), **json.loads(lists.stdout), **housekeeping(environment, url, size)}
+        print(f"\n{size:,} keys")
+        for name, value in found.items():
+            print(f"  {name:58s} {value:10.1f}   {value / first.setdefault(name, value):6.2f} x the smallest")
+
+
+def prepare(size: int) -> dict[str, str]:
+    """Fill a database and return the environment of a service on it."""
+    url = population.database(size)
+    environment = service.variables(url, WEB_CONCURRENCY="2", PORT=str(PORT), LOG_LEVEL="ERROR")
+    service.manage(environment, "migrate", "-v0")
+    population.fill(url, size)
+    return environment
+
+
+def requests(path: str, size: int) -> list[bytes]:
+    """Return a request for each of many keys."""
+    numbers = random.Random(1).choices(range(1, size + 1), k=ASKED)
+    return [load.get(path, f"X-API-Key: {population.plaintext(n)}") for n in numbers if population.active(n)]
+
+
+def served(environment: dict[str, str], size: int) -> dict[str, float]:
+    """Return requests a second and p99 of the key routes."""
+    found = {}
+    with service.served(environment) as pid:
+        for path in ("/protected/service", "/auth/verify"):
+            asked = requests(path, size)
+            load.run(PORT, asked, 2)
+            before = service.used(pid)
+            done = load.run(PORT, asked, SECONDS)
+            cost = (service.used(pid) - before) / (done.rate * SECONDS) * 1e6
+            found |= {f"{path}: requests a second": done.rate, f"{path}: p99 in ms": done.p99}
+            found[f"{path}: us of server CPU"] = cost
+    return found
+
+
+def disk(url: str, size: int) -> dict[str, float]:
+    """Return the bytes of a key, of tables and of indexes."""
+    found = {}
+    with psycopg.connect(url) as connection:
+        for what, function in (("tables", "pg_table_size"), ("indexes", "pg_indexes_size")):
+            sizes = [connection.execute(f"SELECT {function}(%s)", [table]).fetchone() for table in TABLES]
+            found[f"disk: bytes of {what} for a key"] = sum(row[0] for row in sizes if row) / size
+    return found
+
+
+def lists(size: int) -> dict[str, float]:
+    """Return the milliseconds of lists of keys, for owners by the API and for operators in the console."""
+    from django.test import Client  # noqa: PLC0415  as above
+
+    from accounts import sessions  # noqa: PLC0415  as above
+    from accounts.models import User  # noqa: PLC0415  as above
+    from authsvc.pagination import encode  # noqa: PLC0415  as above
+
+    operator, _ = User.objects.get_or_create(username="operator", is_staff=True, is_superuser=True)
+    console = Client(headers={"host": "127.0.0.1"})
+    console.force_login(operator)
+    found = {}
+    for who, owner in (("10", population.OWNER_OF_TEN), ("100 k", population.OWNER_OF_MANY)):
+        pair = sessions.start(user=User.objects.filter(pk=owner).first_with_grants())
+        headers = {"Authorization": f"Bearer {pair.access_token}", "Host": "127.0.0.1"}
+        deep = encode(min(population.MANY, size // 2) // 2 + population.TEN)
+        for name, query in (("", ""), (", deep down", f"?cursor={deep}"), (", revoked", "?status=revoked")):
+            found[f"GET /keys of an owner of {who}{name}: ms"] = timed(
+                lambda query=query, headers=headers: Client().get(f"/keys{query}", headers=headers)
+            )
+    page = "/admin/apikeys/apikey/"
+    for name, query in (
+        ("", ""),
+        (", page 50", "?p=50"),
+        (", revoked", "?status=revoked"),
+        (", by the start of a key", f"?q={population.plaintext(size // 2)[:11]}"),
+        (", by an owner", "?q=owner77"),
+        (", by a name", "?q=key+77"),
+    ):
+        found[f"console{name}: ms"] = timed(lambda query=query: console.get(page + query), 3)
+    return found
+
+
+def timed(call: Callable[[], Any], times: int = 9) -> float:
+    """Return the median milliseconds of a call that must answer 200."""
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        answer = call()
+        took.append((time.perf_counter() - began) * 1000)
+        if answer.status_code != 200:
+            sys.exit(f"an answer was {answer.status_code}: {answer.content[:200]!r}")
+    return statistics.median(took)
+
+
+def housekeeping(environment: dict[str, str], url: str, size: int) -> dict[str, float]:
+    """Return the seconds that cleaning takes beside traffic, and what of the traffic passes meanwhile."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO accounts_session (user_id, created_at, last_used_at, expires_at, device, ended_reason)"
+            " SELECT 1, now(), now(), now() - interval '1 day', '', '' FROM generate_series(1, %s)",
+            [HOUSEKEEPING],
+        )
+        connection.execute(
+            "INSERT INTO audit_auditevent"
+            " (at, event, actor_name, subject_type, subject_name, user_agent, request_id, reason)"
+            " SELECT now() - interval '90 days', 'api_key:issued', '', 'apikey', '', '', '-', ''"
+            " FROM generate_series(1, %s)",
+            [HOUSEKEEPING],
+        )
+    found, asked = {}, requests("/auth/verify", size)
+    with service.served(environment):
+        alone = load.run(PORT, asked, SECONDS)
+        for name, command in (
+            ("clear_expired", ["clear_expired", "--quiet"]),
+            ("prune_audit", ["prune_audit", "--older-than", "30"]),
+        ):
+            began = time.monotonic()
+            cleaning = subprocess.Popen(
+                [sys.executable, "manage.py", *command], cwd=service.ROOT, env=environment, stdout=subprocess.DEVNULL
+            )
+            rates = []
+            while cleaning.poll() is None:
+                rates.append(load.run(PORT, asked, 0.5).rate)
+            if cleaning.returncode:
+                sys.exit(f"{name} failed")
+            found[f"{name} of {HOUSEKEEPING:,} rows beside traffic: seconds"] = time.monotonic() - began
+            found[f"{name}: traffic meanwhile, of what it is alone"] = statistics.mean(rates) / alone.rate
+    return found
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["drop"]:
+        for known in sys.argv[2:] or SIZES:
+            population.drop(int(known))
+    elif sys.argv[1:2] == ["lists"]:  # in a process of its own, as Django has one database for the life of a process
+        print(json.dumps(lists(int(sys.argv[2]))))
+    else:
+        main([int(word) for word in sys.argv[1:]] or list(SIZES))
