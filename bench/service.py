@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import psycopg
@@ -91,3 +92,23 @@ def wait_for(port: int, path: str = "/readyz") -> None:
             pass
         time.sleep(0.1)
     sys.exit("the server does not answer")
+
+
+class Redis(NamedTuple):
+    """A running Redis."""
+
+    port: int
+    pid: int
+
+
+@contextmanager
+def own_redis() -> Iterator[Redis]:
+    """Run a Redis that keeps nothing."""
+    port = free_port()
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield Redis(port, running.pid)
+    finally:
+        running.terminate()
+        running.wait(10)

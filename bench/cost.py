@@ -1,0 +1,88 @@
+"""What a request costs gunicorn, PostgreSQL and Redis, each in CPU time of its processes; and the cores that makes.
+
+    DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/cost.py [seconds]
+
+For a PostgreSQL on this machine, since it reads /proc. Serves one process on a database of its own, with a Redis of its
+own, and calls each route for so many seconds on 8 connections. The cores for more requests are that cost, multiplied: an
+extrapolation, which leaves out the proxy, TLS, the network and whatever does not grow in step.
+"""
+
+import os
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psycopg
+import service
+
+from tests.flows.callers import Call, calling
+from tests.flows.revocations import answered, new_victim
+
+CONNECTIONS, TICKS = 8, os.sysconf("SC_CLK_TCK")
+RATES = (1_000, 100_000, 1_000_000)  # requests a second
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+def cpu(pids: list[int]) -> float:
+    """Return the seconds of CPU that processes have used so far."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(field[11]) + int(field[12]) for field in fields) / TICKS
+
+
+def main(seconds: float) -> None:
+    """Set up, measure, print, clean up."""
+    with ExitStack() as stack:
+        url, redis = stack.enter_context(service.own_database()), stack.enter_context(service.own_redis())
+        port = service.free_port()
+        settings = {"WEB_CONCURRENCY": "1", "PORT": str(port), "BCRYPT_ROUNDS": "4"}
+        environment = service.variables(url, **settings, REDIS_URL=f"redis://127.0.0.1:{redis.port}/0")
+        service.manage(environment, "migrate", "-v0")
+        master = stack.enter_context(service.served(environment))
+        worker = int(Path(f"/proc/{master}/task/{master}/children").read_text())
+        database = stack.enter_context(psycopg.connect(url, autocommit=True))
+        http = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
+        for name, call in routes(http).items():
+            with calling(port, [call], CONNECTIONS) as callers:
+                for caller in callers:
+                    caller.wait_for(20)
+                parts = [[worker], [row[0] for row in database.execute(BACKENDS)], [redis.pid]]
+                before, began = [cpu(pids) for pids in parts], sum(len(caller.calls) for caller in callers)
+                time.sleep(seconds)
+                done = sum(len(caller.calls) for caller in callers) - began
+                used = [(cpu(pids) - start) / done for pids, start in zip(parts, before, strict=True)]
+            assert {status for caller in callers for _, status in caller.calls} == {200}, name
+            show(name, done, used)
+
+
+def routes(http: httpx.Client) -> dict[str, Call]:
+    """Make a user and return the calls, by name."""
+    victim = new_victim(http)
+    limited = {"name": "limited", "rate_limit": "1000000/hour"}
+    key = answered(http.post("/keys/create", json=limited, headers=victim.own), 201)["key"]
+    service_call, verify_key = victim.key_calls
+    user_call, verify_token = victim.token_calls
+    return {
+        "/auth/verify, key": verify_key,
+        "/auth/verify, key with a rate limit": ("/auth/verify", "X-API-Key", key),
+        "/auth/verify, token": verify_token,
+        "/protected/service, key": service_call,
+        "/protected/user, token": user_call,
+    }
+
+
+def show(name: str, done: int, used: list[float]) -> None:
+    """Print the cost of a route and the cores that it makes."""
+    split = ", ".join(
+        f"{who} {part * 1e6:.0f}" for who, part in zip(("gunicorn", "PostgreSQL", "Redis"), used, strict=True)
+    )
+    print(f"{name}: {done} requests; us of CPU each: {split}")
+    for rate in RATES:
+        cores = ", ".join(f"{part * rate:.1f}" for part in used)
+        print(f"  {rate:9,} req/s: cores {cores}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 6)
