@@ -2,9 +2,9 @@
 
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/cost.py [seconds]
 
-For a PostgreSQL on this machine, since it reads /proc. Serves one process on a database of its own, with a Redis of its
-own, and calls each route for so many seconds on 8 connections. The cores for more requests are that cost, multiplied: an
-extrapolation, which leaves out the proxy, TLS, the network and whatever does not grow in step.
+For a PostgreSQL on this machine, since it reads /proc. Serves one process on a database of its own, with a Redis of
+its own, and calls each route for so many seconds on 8 connections. The cores for more requests are that cost,
+multiplied: an extrapolation, which leaves out the proxy, TLS, the network and whatever does not grow in step.
 """
 
 import os

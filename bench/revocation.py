@@ -53,14 +53,10 @@ def run(times: int, processes: int, pooled: bool) -> bool:
         took = time.monotonic() - began
     before, after = (sum((counts[at] for counts in outcomes), Counter[int]()) for at in (1, 2))
     odd = {status: number for status, number in (before + after).items() if status not in (200, 401)}
-    print(
-        f"{processes} processes, {way}: {len(outcomes)} revocations, {(before + after).total() / took:.0f} req/s",
-        flush=True,
-    )
-    print(
-        f"  {after.total()} requests began afterwards, {after[200]} were let in; other answers: {odd or 'none'}",
-        flush=True,
-    )
+    rate = (before + after).total() / took
+    print(f"{processes} processes, {way}: {len(outcomes)} revocations, {rate:.0f} req/s")
+    print(f"  {after.total()} requests began afterwards, {after[200]} were let in; other answers: {odd or 'none'}")
+    sys.stdout.flush()
     return after[200] == 0 and not odd
 
 

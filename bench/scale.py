@@ -9,6 +9,7 @@ console are timed within this process, as medians; housekeeping runs beside traf
 """
 
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import django
 import load
 import population
 import psycopg
@@ -94,7 +96,7 @@ def disk(url: str, size: int) -> dict[str, float]:
 
 def lists(size: int) -> dict[str, float]:
     """Return the milliseconds of lists of keys, for owners by the API and for operators in the console."""
-    from django.test import Client  # noqa: PLC0415  as above
+    from django.test import Client  # noqa: PLC0415  it needs the settings, as what follows does
 
     from accounts import sessions  # noqa: PLC0415  as above
     from accounts.models import User  # noqa: PLC0415  as above
@@ -178,6 +180,8 @@ if __name__ == "__main__":
         for known in sys.argv[2:] or SIZES:
             population.drop(int(known))
     elif sys.argv[1:2] == ["lists"]:  # in a process of its own, as Django has one database for the life of a process
+        os.environ["DJANGO_SETTINGS_MODULE"] = "authsvc.settings"
+        django.setup()
         print(json.dumps(lists(int(sys.argv[2]))))
     else:
         main([int(word) for word in sys.argv[1:]] or list(SIZES))
