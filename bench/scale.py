@@ -154,6 +154,7 @@ def housekeeping(environment: dict[str, str], url: str, size: int) -> dict[str, 
             " FROM generate_series(1, %s)",
             [HOUSEKEEPING],
         )
+        connection.execute("ANALYZE accounts_session, audit_auditevent")
     found, asked = {}, requests("/auth/verify", size)
     with service.served(environment):
         alone = load.run(PORT, asked, SECONDS)
