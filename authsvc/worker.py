@@ -9,6 +9,7 @@ import gc
 import os
 import select
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from gunicorn import glogging, util
@@ -85,9 +86,10 @@ def take_core(server: Any, worker: Any) -> None:
 
 
 def keep_core(worker: Any) -> None:
-    """Stay on the core that was chosen, in the new process, before it has threads."""
+    """Stay on the core that was chosen, in the new process, before it has threads; on any, where that is forbidden."""
     if worker.core is not None:
-        os.sched_setaffinity(0, {worker.core})
+        with suppress(OSError):
+            os.sched_setaffinity(0, {worker.core})
 
 
 def settle() -> None:

@@ -251,6 +251,18 @@ def test_a_process_keeps_the_core_that_it_was_given(core: int | None, kept: list
     assert calls == kept
 
 
+def test_a_process_that_may_not_choose_its_core_serves_all_the_same(monkeypatch: Any) -> None:
+    asked: list[Any] = []
+
+    def forbid(*arguments: Any) -> None:
+        asked.append(arguments)
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbid)
+    keep_core(SimpleNamespace(core=1))
+    assert asked == [(0, {1})]
+
+
 def test_what_a_process_has_loaded_is_searched_for_cycles_no_more(monkeypatch: Any) -> None:
     before, kept = gc.get_threshold(), {"a": ["list"]}
     try:
