@@ -10,7 +10,9 @@ from psycopg import pq
 from psycopg.adapt import Transformer
 
 BINARY, TEXT, ROWS = pq.Format.BINARY, pq.Format.TEXT, pq.ExecStatus.TUPLES_OK
-GONE = b"26000"  # no such prepared statement: psycopg forgets all of a connection's after each ROLLBACK
+# Prepare anew: no such prepared statement, as psycopg forgets all of a connection's after each ROLLBACK; and one whose
+# columns have changed their types, by a migration beside traffic.
+STALE = {b"26000", b"0A000"}
 
 
 class Statement:
@@ -46,7 +48,7 @@ class Statement:
             return raw.pgconn.exec_params(self.sql, [sent], None, [form], BINARY)
         if self.name:
             result = raw.pgconn.exec_prepared(self.name, [sent], [form], BINARY)
-            if result.status == ROWS or result.error_field(pq.DiagnosticField.SQLSTATE) != GONE:
+            if result.status == ROWS or result.error_field(pq.DiagnosticField.SQLSTATE) not in STALE:
                 return result
         self.name = b"authsvc_%d" % next(self.names)
         prepared = raw.pgconn.prepare(self.name, self.sql)

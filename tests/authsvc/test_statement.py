@@ -112,6 +112,16 @@ def test_a_rollback_which_makes_psycopg_forget_all_that_is_prepared_is_not_felt(
     assert statement.fetch(4) == (4, True)
 
 
+def test_a_migration_beside_traffic_that_changes_a_columns_type_is_not_felt(raw: Any) -> None:
+    raw.execute("CREATE TEMPORARY TABLE people (id bigint, name varchar(5))")
+    raw.execute("INSERT INTO people VALUES (1, 'carol')")
+    statement = Statement(raw, "SELECT name FROM people WHERE id = %s")
+    assert statement.fetch(1) == ("carol",)
+    for change in ("ALTER TABLE people ALTER name TYPE text", "UPDATE people SET name = 'caroline'"):
+        raw.pgconn.exec_(change.encode())  # as another program does it: psycopg would forget what is prepared
+    assert [statement.fetch(1) for _ in range(2)] == [("caroline",)] * 2
+
+
 @pytest.mark.usefixtures("committed")
 def test_each_connection_prepares_it_once() -> None:
     user, query = UserFactory(), names()
