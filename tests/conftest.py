@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db import transaction
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models.signals import post_migrate
 from django.test import Client
+from django.test.utils import setup_databases, teardown_databases
 
 from accounts.models import User
 from accounts.services import record_console_login
@@ -121,6 +123,22 @@ def errors_of(response: Any) -> list[tuple[str, str]]:
     assert body["detail"] == "The request has fields that are not valid."
     assert all(error["message"] for error in body["errors"])
     return [(error["field"], error["code"]) for error in body["errors"]]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """The test database, whichever tests run.
+
+    pytest-django's own makes none for tests that come to it by ``committed`` alone: they would meet DATABASE_URL's, and
+    delete its users.
+    """
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, serialized_aliases=set())
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(autouse=True)
