@@ -6,9 +6,10 @@ import sys
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.core.signals import request_started
+from django.db import connection, reset_queries
 
-from authsvc.connections import drop_dead_connections
+from authsvc.connections import drop_dead_connections, keep_connections
 from tests.authsvc.conftest import ROOT
 from tests.conftest import Api
 from tests.factories import UserFactory, token_of
@@ -79,6 +80,17 @@ def test_a_connection_on_which_something_failed_is_looked_at_before_the_next_req
     before = connection.connection
     assert api.get("/auth/me", token=token).status_code == 200
     assert (usable, connection.connection is before, connection.errors_occurred) == ([False], False, False)
+
+
+def test_the_log_of_queries_is_emptied_at_each_request_as_long_as_debug_keeps_one(settings: Any) -> None:
+    request_started.connect(reset_queries)
+    kept = []
+    for settings.DEBUG in (True, False):
+        keep_connections()
+        kept.append(request_started.disconnect(reset_queries))
+        request_started.connect(reset_queries)
+    request_started.disconnect(reset_queries)
+    assert kept == [True, False]
 
 
 WATCHING = """
