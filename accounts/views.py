@@ -7,7 +7,6 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import keyring, passwords, proofs, queries, schema, serializers, services, sessions
@@ -18,7 +17,7 @@ from accounts.tokens import TokenPair
 from authsvc import limiter
 from authsvc.addresses import bucket
 from authsvc.api import parse, parse_query
-from authsvc.apiview import ApiView
+from authsvc.apiview import ApiView, Response
 from authsvc.context import current
 from authsvc.pagination import link_to, page
 from authsvc.problems import RateLimited, reading_only

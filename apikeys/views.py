@@ -7,7 +7,6 @@ from django.utils import timezone
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounts.authentication import JWTAuthentication, user_of
 from accounts.permissions import IsPerson
@@ -18,7 +17,7 @@ from apikeys.permissions import IsService
 from authsvc import limiter
 from authsvc.addresses import bucket
 from authsvc.api import parse, parse_query
-from authsvc.apiview import ApiView
+from authsvc.apiview import ApiView, Response
 from authsvc.context import current
 from authsvc.pagination import link_to, page
 from authsvc.problems import RateLimited

@@ -1,22 +1,57 @@
-"""The base of the API's views."""
+"""The base of the API's views, and what they answer: DRF's, without what there is one of or none.
 
-from typing import Any
+DRF makes its parsers, authenticators and permissions anew for each request, and asks in which version, format and
+language the answer is to be. Here there is one answer to all that, so a view says what it accepts and asks for as any
+view of DRF's does, and what follows from it is made once (docs/performance.md).
+"""
 
-from django.http import HttpRequest
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from authsvc.api import JSONNegotiation, JSONRenderer
+
+
+class Response(HttpResponse):
+    """``application/json``, or nothing at all; datetimes in UTC end in ``Z``.
+
+    DRF's own response is a template's, filled in later by whichever renderer was agreed on.
+    """
+
+    def __init__(self, data: Any = None, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        content = b"" if data is None else orjson.dumps(data, option=orjson.OPT_UTC_Z)
+        super().__init__(content, JSONRenderer.media_type, status, headers=headers)
+        if not content:
+            del self.headers["Content-Type"]
+
 
 class ApiRequest(Request):
-    """DRF's request, which asks itself for private attributes that it has not set yet.
+    """DRF's request, which asks itself for attributes that it has not, and only then the HttpRequest.
 
-    None of them is the HttpRequest's, and looking there, by way of two exceptions, costs a twentieth of a request.
+    What each request is asked for is at hand; private attributes are never the HttpRequest's.
     """
+
+    def __init__(self, request: HttpRequest, **made: Any) -> None:
+        super().__init__(request, **made)
+        self.META, self.method = request.META, request.method
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         return super().__getattr__(name)
+
+    def authenticate(self) -> None:
+        """Note who comes by what. Raises what the authenticators raise."""
+        self._authenticate()
 
 
 class ApiView(APIView):
@@ -24,15 +59,66 @@ class ApiView(APIView):
 
     http_method_names = ("get", "head", "post", "put", "patch", "delete")
 
+    parsers: list[BaseParser]
+    authenticators: list[BaseAuthentication]
+    permissions: list[Any]  # the stubs' own protocol, which has no name at run time
+    negotiator = JSONNegotiation()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make what a view's declarations name. Raises TypeError for one that nobody would heed."""
+        super().__init_subclass__(**options)
+        for name in ("renderer_classes", "throttle_classes", "versioning_class", "content_negotiation_class"):
+            if getattr(cls, name) is not getattr(APIView, name):
+                raise TypeError(f"{cls.__qualname__} declares {name}, which ApiView does not look at.")
+        cls.parsers = [parser() for parser in cls.parser_classes]
+        cls.authenticators = [authenticator() for authenticator in cls.authentication_classes]
+        cls.permissions = [permission() for permission in cls.permission_classes]
+
+    def get_parsers(self) -> list[BaseParser]:
+        """Return what reads bodies."""
+        return self.parsers
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return what reads credentials, the first first."""
+        return self.authenticators
+
+    def get_permissions(self) -> list[Any]:
+        """Return what is asked of whoever comes."""
+        return self.permissions
+
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ApiRequest:
         """Return the request as the view sees it."""
         return ApiRequest(
             request,
-            parsers=self.get_parsers(),
-            authenticators=self.get_authenticators(),
-            negotiator=self.get_content_negotiator(),
-            parser_context=self.get_parser_context(request),
+            parsers=self.parsers,
+            authenticators=self.authenticators,
+            negotiator=self.negotiator,
+            parser_context={"view": self},
         )
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Judge a request, before the method's handler is called."""
+        self.perform_authentication(request)
+        self.check_permissions(request)
+
+    def perform_authentication(self, request: Any) -> None:
+        """Find out who comes, now and not when somebody asks."""
+        request.authenticate()
+
+    def raise_uncaught_exception(self, exc: Exception) -> NoReturn:
+        """Let our own failure rise."""
+        raise exc
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer, and part what refers to each other, so that it goes with the request.
+
+        Left to the next search for cycles, it would hold memory that is still in the core's cache, while the next
+        request takes memory that is not.
+        """
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        (self.request.parser_context or {}).clear()
+        vars(self).clear()
+        return response
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -7,7 +7,6 @@ from typing import cast
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounts.authentication import JWTAuthentication
 from accounts.permissions import HasScope
@@ -15,7 +14,7 @@ from apikeys.authentication import APIKeyAuthentication
 from apikeys.models import APIKey
 from apikeys.permissions import IsService
 from authsvc.api import Form, FormParser, JSONParser, parse
-from authsvc.apiview import ApiView
+from authsvc.apiview import ApiView, Response
 from gateway import schema, serializers
 from gateway.authentication import ClientAuthentication
 from gateway.exchange import exchange

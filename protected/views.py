@@ -1,14 +1,13 @@
 """How a view is guarded: name the credentials it accepts, and what it asks of whoever comes with one."""
 
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounts.authentication import JWTAuthentication
 from accounts.permissions import HasRole, HasScope, IsUser
 from apikeys.authentication import APIKeyAuthentication
 from apikeys.models import APIKey
 from apikeys.permissions import IsService
-from authsvc.apiview import ApiView
+from authsvc.apiview import ApiView, Response
 from protected import schema
 
 
