@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from authsvc.limiter import Verdict
-from authsvc.middleware import ADMIN
+from authsvc.pages import ADMIN
 
 logger = logging.getLogger(__name__)
 

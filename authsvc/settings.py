@@ -90,15 +90,16 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "authsvc.middleware.RequestIDMiddleware",
     "gateway.verification.ForwardAuthMiddleware",
+    "authsvc.middleware.ApiMiddleware",
+    # Only pages pass what follows.
     "django.middleware.security.SecurityMiddleware",
-    "authsvc.middleware.ResponseHeadersMiddleware",
+    "authsvc.pages.PageHeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "authsvc.middleware.OriginMiddleware",
-    "authsvc.middleware.HostMiddleware",
-    "authsvc.middleware.AdminSessionMiddleware",
-    "authsvc.middleware.AdminCsrfViewMiddleware",
-    "authsvc.middleware.AdminAuthenticationMiddleware",
-    "authsvc.middleware.AdminMessageMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "authsvc.pages.AdminSessionMiddleware",
+    "authsvc.pages.AdminCsrfViewMiddleware",
+    "authsvc.pages.AdminAuthenticationMiddleware",
+    "authsvc.pages.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "authsvc.urls"
@@ -187,7 +188,6 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 CORS_ALLOWED_ORIGINS = CORS_ORIGINS
-CORS_URLS_REGEX = r"^/(?!admin/|static/)"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-api-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["x-request-id", "link", "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy"]
 
