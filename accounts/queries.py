@@ -40,9 +40,7 @@ def session_by_id(session_id: int) -> Session | None:
     row = _session_by_id.fetch(session_id)
     if row is None:
         return None
-    session = build(Session, SESSION_FIELDS, row)
-    session.user = build_user(row[len(SESSION_FIELDS) :])
-    return session
+    return build(Session, SESSION_FIELDS, row, user=build_user(row[len(SESSION_FIELDS) :]))
 
 
 def sessions_of(user: User, now: datetime) -> QuerySet[Session]:

@@ -37,7 +37,7 @@ def judge(
     if key_id not in (None, str(key.pk)):
         raise InvalidCredential("another key's id", scheme=SCHEME)
     if is_retired(key.secret, now) and not key.is_revoked:
-        refuse(key, Outcome.REVOKED, "secret retired")
+        refuse(key, Outcome.REVOKED, "secret retired", now)
     headers = admit(key, now=now, origin=origin)
     if key.retire_on_first_use and key.secret.retires_at is None:
         services.retire_outgoing(key=key, now=now)
@@ -50,17 +50,17 @@ def admit(key: APIKey, *, now: datetime, origin: RequestContext) -> dict[str, st
 
     What its owner may do is narrowed to the key's from here on. Raises InvalidCredential and RateLimited, as ``judge``.
     """
-    found = fault(key, now)
+    owner, found = key.owner, fault(key, now)
     if found is not None:
-        refuse(key, *found)
+        refuse(key, *found, now)
     if key.allowed_ips and not is_listed(origin.address, key.allowed_ips):
-        refuse(key, Outcome.ADDRESS, "address not allowed")
+        refuse(key, Outcome.ADDRESS, "address not allowed", now)
     verdict = limiter.hit(key.rate_limit, f"key:{key.pk}") if key.rate_limit else None
     if verdict is not None and not verdict.passes:
-        record(key, Outcome.LIMITED, "rate limit")
+        record(key, Outcome.LIMITED, "rate limit", now)
         raise RateLimited(verdict)
-    usage.count(key, Outcome.OK)
-    key.owner.scopes = key.effective_scopes  # and it has no roles: a key carries none
+    usage.count(key, Outcome.OK, now)
+    owner.scopes = key.effective_scopes  # and it has no roles: a key carries none
     return verdict.headers if verdict else {}
 
 
@@ -90,13 +90,13 @@ def is_retired(secret: Secret, now: datetime) -> bool:
     return secret.retires_at is not None and secret.retires_at <= now
 
 
-def refuse(key: APIKey, outcome: Outcome, reason: str) -> NoReturn:
+def refuse(key: APIKey, outcome: Outcome, reason: str, now: datetime) -> NoReturn:
     """Record a refusal and raise it."""
-    record(key, outcome, reason)
+    record(key, outcome, reason, now)
     raise InvalidCredential(reason, scheme=SCHEME)
 
 
-def record(key: APIKey, outcome: Outcome, reason: str) -> None:
+def record(key: APIKey, outcome: Outcome, reason: str, now: datetime) -> None:
     """Count a refusal, and tell the operator, at most once a minute for each key, reason and address."""
-    usage.count(key, outcome)
+    usage.count(key, outcome, now)
     audit.record_once_a_minute(Event.KEY_REFUSED, subject=key, reason=reason)

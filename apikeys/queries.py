@@ -49,9 +49,7 @@ def key_by_id(key_id: int) -> APIKey | None:
     row = _key_by_id.fetch(key_id)
     if row is None:
         return None
-    key = build(APIKey, KEY_FIELDS, row)
-    key.owner = build_user(row[len(KEY_FIELDS) :])
-    return key
+    return build(APIKey, KEY_FIELDS, row, owner=build_user(row[len(KEY_FIELDS) :]))
 
 
 def key_by_digest(digest: bytes) -> APIKey | None:
@@ -59,9 +57,8 @@ def key_by_digest(digest: bytes) -> APIKey | None:
     row = _key_by_digest.fetch(digest)
     if row is None:
         return None
-    key = build(APIKey, KEY_FIELDS, row[K:U])
+    key = build(APIKey, KEY_FIELDS, row[K:U], owner=build_user(row[U:]))
     key.secret = build(Secret, SECRET_FIELDS, row)
-    key.owner = build_user(row[U:])
     return key
 
 

@@ -9,11 +9,10 @@ import atexit
 import logging
 import threading
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db import DatabaseError, connection
-from django.utils import timezone
 
 from apikeys.models import APIKey, Outcome
 
@@ -58,10 +57,10 @@ class Counts:
 counts = Counts()
 
 
-def count(key: APIKey, outcome: Outcome) -> None:
+def count(key: APIKey, outcome: Outcome, now: datetime) -> None:
     """Count one use of a key."""
-    key.counted_on = timezone.now().date()
-    counts.add(key.pk, key.counted_on, outcome.value)
+    key.counted_on = now.date()
+    counts.add(key.id, key.counted_on, outcome._value_)  # `value` is a property of Python's own making
 
 
 def on_permission_refused(*, credential: Any, **signal: Any) -> None:

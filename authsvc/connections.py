@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, connections, reset_queries
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -34,19 +34,19 @@ def keep_connections() -> None:
 
 
 def drop_dead_connections(**signal: Any) -> None:
-    """Close connections that failed, and those that the server has hung up on, at the start of a request.
+    """Close a connection that failed, or that the server has hung up on, at the start of a request.
 
     A PostgreSQL that was restarted has closed its end, which makes the idle socket readable. Looking at that costs
     a system call; Django's CONN_HEALTH_CHECKS would cost each request a second query.
     """
-    for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred:
-            connection.close_if_unusable_or_obsolete()
-        if connection.vendor == "postgresql" and connection.connection is not None and not connection.in_atomic_block:
-            poll = select.poll()
-            poll.register(connection.connection.fileno(), select.POLLIN)
-            if poll.poll(0):
-                connection.close()
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.errors_occurred:
+        connection.close_if_unusable_or_obsolete()
+    if connection.vendor == "postgresql" and connection.connection is not None and not connection.in_atomic_block:
+        poll = select.poll()
+        poll.register(connection.connection.pgconn.socket, select.POLLIN)
+        if poll.poll(0):
+            connection.close()
 
 
 def heed_poolers() -> None:

@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelState
-from psycopg import Connection
+from psycopg import Connection, Error, pq
 
-from authsvc.statement import Statement, begins_transaction
+from authsvc.statement import Statement
 
 M = TypeVar("M", bound=Model)
 
@@ -41,14 +41,18 @@ class PreparedQuery:
         """Return the first row for a value, or None. Raises what Django's cursors raise."""
         sql, compiler, converters = self.compiled
         connection = connections[DEFAULT_DB_ALIAS]
-        connection.ensure_connection()
-        if connection.vendor != "postgresql" or begins_transaction(connection.connection):
+        if connection.connection is None:
+            connection.ensure_connection()
+        if connection.vendor != "postgresql" or begins_transaction(connection):
             with connection.cursor() as cursor:
                 cursor.execute(sql, [value])
                 row: tuple[Any, ...] | None = cursor.fetchone()
         else:
-            with connection.wrap_database_errors:
-                row = self.statement(connection, sql).fetch(value)
+            try:
+                row = self.statement(connection, sql).fetch(value, autocommit=connection.autocommit)
+            except Error:
+                with connection.wrap_database_errors:
+                    raise
         if row is not None and converters:
             row = tuple(next(iter(compiler.apply_converters([row], converters))))
         return row
@@ -64,13 +68,20 @@ class PreparedQuery:
         return found
 
 
-def build(model: type[M], names: tuple[str, ...], values: tuple[Any, ...]) -> M:
+def begins_transaction(connection: Any) -> bool:
+    """Say whether a query now would have to begin a transaction, or has one that failed: psycopg's cursor knows how."""
+    return not connection.autocommit and connection.connection.pgconn.transaction_status != pq.TransactionStatus.INTRANS
+
+
+def build(model: type[M], names: tuple[str, ...], values: tuple[Any, ...], **related: Model) -> M:
     """Return an instance of a row as the ORM's ``from_db`` does: the first values are those of the named fields.
+
+    ``related`` are instances that foreign keys of these values point at, by the names of the foreign keys.
 
     Without ``__init__`` and its two signals, which nobody here listens to and which cost more than the rest.
     """
     instance = model.__new__(model)
     instance.__dict__.update(zip(names, values, strict=False))
-    instance._state = ModelState()
-    instance._state.adding, instance._state.db = False, DEFAULT_DB_ALIAS
+    instance._state = state = ModelState()
+    state.adding, state.db, state.fields_cache = False, DEFAULT_DB_ALIAS, related
     return instance

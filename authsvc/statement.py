@@ -28,12 +28,13 @@ class Statement:
     def __init__(self, raw: psycopg.Connection[Any], sql: str) -> None:
         self.connection, self.rows = raw, Transformer(raw)
         self.name, self.sql = b"", sql.replace("%s", "$1").encode()
+        self.can_be_prepared = raw.prepare_threshold is not None
 
-    def fetch(self, value: int | bytes) -> tuple[Any, ...] | None:
-        """Return the first row for a value, or None. Raises psycopg's errors."""
+    def fetch(self, value: int | bytes, *, autocommit: bool = True) -> tuple[Any, ...] | None:
+        """Return the first row for a value, or None. Raises psycopg's errors. ``autocommit`` is the connection's."""
         sent, form = (value, BINARY) if isinstance(value, bytes) else (b"%d" % value, TEXT)
         with self.connection.lock:
-            result = self.execute(sent, form)
+            result = self.execute(sent, form, prepare=autocommit and self.can_be_prepared)
             if result.status != ROWS:
                 raise self.error(result)
             if not result.ntuples:
@@ -41,10 +42,10 @@ class Statement:
             self.rows.set_pgresult(result, format=BINARY)
             return self.rows.load_row(0, tuple)
 
-    def execute(self, sent: bytes, form: pq.Format) -> pq.abc.PGresult:
+    def execute(self, sent: bytes, form: pq.Format, *, prepare: bool) -> pq.abc.PGresult:
         """Return the result, which may be an error."""
         raw = self.connection
-        if raw.prepare_threshold is None or not raw.autocommit:
+        if not prepare:
             return raw.pgconn.exec_params(self.sql, [sent], None, [form], BINARY)
         if self.name:
             result = raw.pgconn.exec_prepared(self.name, [sent], [form], BINARY)
@@ -61,8 +62,3 @@ class Statement:
         if self.connection.pgconn.status == pq.ConnStatus.BAD:
             return psycopg.OperationalError("the connection to the database is lost")
         return psycopg.errors.error_from_result(result)
-
-
-def begins_transaction(raw: psycopg.Connection[Any]) -> bool:
-    """Say whether a query now would have to begin a transaction, or has one that failed: psycopg's cursor knows how."""
-    return not raw.autocommit and raw.pgconn.transaction_status != pq.TransactionStatus.INTRANS

@@ -119,7 +119,7 @@ def test_a_day_ends_at_midnight_utc(api: Api, clock: Any, key: tuple[APIKey, str
 
 
 def test_a_request_that_midnight_overtakes_leaves_no_day_below_nothing(clock: Any, key: tuple[APIKey, str]) -> None:
-    usage.count(key[0], Outcome.OK)
+    usage.count(key[0], Outcome.OK, timezone.now())
     clock.shift(1)
     usage.on_permission_refused(credential=key[0])
     usage.flush()

@@ -5,7 +5,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from django.http import Http404
+from django.http import Http404, HttpResponse
+from django.urls import get_script_prefix, set_script_prefix
 
 from authsvc.handler import Handler, Request
 
@@ -105,3 +106,62 @@ def test_another_set_of_routes_leads_elsewhere(settings: Any) -> None:
     settings.ROOT_URLCONF = "accounts.urls"
     with pytest.raises(Http404):
         resolved(handler, "/livez")
+
+
+def got(path: str, handler: Handler | None = None, **environ: Any) -> tuple[str, list[tuple[str, str]], Any]:
+    """GET a path and return the status line, the headers and the answer."""
+    variables = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "SERVER_NAME": "localhost", "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost", "wsgi.input": BytesIO(), "wsgi.url_scheme": "http",
+        **environ,
+    }  # fmt: skip
+    said: list[Any] = []
+    answer = (handler or Handler())(variables, lambda status, headers: said.extend((status, headers)))
+    return said[0], said[1], answer
+
+
+def test_the_api_answers_what_django_would() -> None:
+    handler = Handler()
+    status, headers, answer = got("/protected/any", handler, HTTP_X_REQUEST_ID="one")
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": "/protected/any", "SERVER_NAME": "localhost", "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost", "HTTP_X_REQUEST_ID": "one", "wsgi.input": BytesIO(), "wsgi.url_scheme": "http",
+    }  # fmt: skip
+    said: list[Any] = []
+    djangos = super(Handler, handler).__call__(environ, lambda *words: said.extend(words))
+    assert [status, headers, b"".join(answer)] == [*said, b"".join(djangos)]
+    assert status == "401 Unauthorized"
+
+
+def test_an_answer_with_cookies_sends_them() -> None:
+    handler, made = Handler(), HttpResponse(b"{}", status=202)
+    made.set_cookie("one", "1", httponly=True)
+    made.set_cookie("two", "2")
+    handler.get_response = lambda request: made  # type: ignore[method-assign]
+    status, headers, _ = got("/protected/any", handler)
+    assert status == "202 Accepted"
+    sent = [value for name, value in headers if name == "Set-Cookie"]
+    assert sent == ["one=1; HttpOnly; Path=/", "two=2; Path=/"]
+
+
+def test_a_page_and_its_files_come_by_djangos_own_way() -> None:
+    wrapped: list[Any] = []
+
+    def wrapper(file: Any, size: int) -> list[bytes]:
+        wrapped.append((file, size))
+        return [file.read()]
+
+    status, _, answer = got("/static/authsvc/swagger.js", **{"wsgi.file_wrapper": wrapper})
+    assert (status, answer, len(wrapped)) == ("200 OK", [b"".join(answer)], 1)
+    wrapped[0][0].close()
+    assert got("/docs")[0] == "200 OK"
+
+
+def test_a_prefix_that_the_server_names_stands_before_every_link() -> None:
+    try:
+        assert got("/livez", SCRIPT_NAME="/idp")[0] == "200 OK"
+        assert get_script_prefix() == "/idp/"
+        assert got("/docs")[0] == "200 OK"
+        assert get_script_prefix() == "/"
+    finally:
+        set_script_prefix("/")
