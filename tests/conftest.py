@@ -21,6 +21,7 @@ from accounts.services import record_console_login
 from apikeys import usage
 from audit import services as audit
 from authsvc import limiter
+from authsvc.mail import _outbox
 from tests.factories import UserFactory, token_of
 
 BAD_CREDENTIAL = {
@@ -142,12 +143,17 @@ def django_db_setup(
 
 
 @pytest.fixture(autouse=True)
-def fresh_process() -> None:
-    """Forget what a process remembers between requests: counts of limits and uses, throttled events."""
+def fresh_process() -> Iterator[None]:
+    """Forget what a process remembers between requests: counts of limits and uses, throttled events.
+
+    What a test has mailed has left before the next one begins, which would find it among its own mails.
+    """
     limiter._storage.cache_clear()
     limiter.state.__init__()  # type: ignore[misc]
     usage.counts.take()
     audit.written.items.clear()
+    yield
+    _outbox.submit(lambda: None).result()
 
 
 @pytest.fixture
