@@ -57,17 +57,17 @@ def post_fork(server: object, worker: object) -> None:
 
 def post_worker_init(worker: object) -> None:
     """Once in each worker, before its first request."""
-    from authsvc.server import answer_with_problems  # noqa: PLC0415  it needs the settings, and the master needs none
+    from authsvc.server import answer_as_the_api_does  # noqa: PLC0415  it needs the settings, and the master needs none
 
-    answer_with_problems()
+    answer_as_the_api_does()
     settle()
 
 
 def post_request(worker: object, request: Any, environ: dict[str, Any], response: object) -> None:
     """After each answer."""
-    from authsvc.server import drain  # noqa: PLC0415  as above
-
     if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+        from authsvc.server import drain  # noqa: PLC0415  as above
+
         drain(request.body, environ["gunicorn.socket"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 

@@ -61,17 +61,7 @@ class ApiMiddleware:
         self.get_response = get_response
         self.views = innermost(get_response)
         self.cors, self.security = CorsMiddleware(self.answer), SecurityMiddleware(self.answer)
-        self.headers = ResponseHeaders(
-            {
-                "Content-Security-Policy": API_POLICY,
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-                "X-Frame-Options": settings.X_FRAME_OPTIONS,
-                "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
-                "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
-                "Vary": "origin",  # so that no cache gives this answer to a page elsewhere
-            }
-        )
+        self.headers = ResponseHeaders(api_headers())
         self.allowed: dict[str, list[str]] = {}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -115,6 +105,19 @@ class ApiMiddleware:
         response.headers._store = {**self.headers._store, "content-length": length, **present}
         if request.method == "HEAD":
             response.content = b""  # its length stays (RFC 9110, section 9.3.2)
+
+
+def api_headers() -> dict[str, str]:
+    """Return the headers that each answer of the API has, unless its view says otherwise."""
+    return {
+        "Content-Security-Policy": API_POLICY,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": settings.X_FRAME_OPTIONS,
+        "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+        "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
+        "Vary": "origin",  # so that no cache gives this answer to a page elsewhere
+    }
 
 
 def innermost(get_response: GetResponse) -> GetResponse:

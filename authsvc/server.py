@@ -9,15 +9,18 @@ import orjson
 from gunicorn import util
 from gunicorn.http.errors import ParseException
 
+from authsvc.middleware import api_headers
 from authsvc.problems import MEDIA_TYPE, title
+from authsvc.worker import Response
 
 DRAIN_SECONDS = 5.0  # as long as gunicorn itself gives a client here
 DRAIN_STEP = 16 * 1024  # bytes
 
 
-def answer_with_problems() -> None:
-    """Replace gunicorn's HTML for unreadable requests; it offers no setting for that."""
+def answer_as_the_api_does() -> None:
+    """Replace gunicorn's HTML for unreadable requests, for which it has no setting; tell it of the API's headers."""
     util.write_error = write_problem
+    Response.known = frozenset(api_headers().items())
 
 
 def write_problem(client: socket.socket, status: int, reason: str, message: str) -> None:

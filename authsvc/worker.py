@@ -8,8 +8,12 @@ from __future__ import annotations
 import gc
 import os
 import select
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from gunicorn import glogging, util
@@ -30,7 +34,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
 
     def init_process(self) -> None:
         """Serve, until told to stop."""
-        wsgi.Response = Response  # gunicorn has no setting for it
+        # gunicorn has no settings for these.
+        wsgi.Response, wsgi.base_environ, util.http_date = Response, environs(self.cfg), http_date
+        remember(self.cfg)
         super().init_process()
 
     def handle_request(self, req: Any, conn: Any) -> bool:
@@ -43,7 +49,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
 
     def stays(self, req: Any, conn: Any) -> bool:
         """Say whether this thread goes on: nobody waits for one, no body may be left unread, and a request comes."""
-        if not self.alive or self.tpool._work_queue.qsize() or not BODY.isdisjoint(name for name, _ in req.headers):
+        if not self.alive or self.tpool._work_queue.qsize() or not BODY.isdisjoint([name for name, _ in req.headers]):
             return False
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
@@ -54,13 +60,20 @@ class Response(wsgi.Response):  # type: ignore[misc]  # as above
     """Sends an answer that is one piece as one: gunicorn's own sends the head, and then the body."""
 
     headers_sent: bool
+    # Headers that gunicorn would take as they are; what is here is what the API's answers have in common.
+    known: frozenset[tuple[str, str]] = frozenset()
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Take an answer's headers. Raises gunicorn's errors for one that cannot be sent."""
+        super().process_headers([pair for pair in headers if pair not in self.known])
+        self.headers += [pair for pair in headers if pair in self.known]
 
     def write(self, arg: bytes) -> None:
         """Send a piece of the body, and the head before the first."""
         if self.headers_sent or self._omits_body or not arg or len(arg) != self.response_length:
             super().write(arg)
             return
-        head = "".join((*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"))
+        head = "".join((*self.default_headers(), *[f"{name}: {value}\r\n" for name, value in self.headers], "\r\n"))
         self.headers_sent, self.sent = True, len(arg)
         util.write(self.sock, head.encode("latin-1") + arg)
 
@@ -72,6 +85,28 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # as above
     """
 
     access_log_enabled = False
+
+
+def environs(cfg: Any) -> Callable[[Any], dict[str, Any]]:
+    """Return what makes the part of a request's environment that is the same for all, from one of gunicorn's own."""
+    common = wsgi.base_environ(cfg)
+    return lambda cfg: common.copy()
+
+
+def http_date(timestamp: float | None = None) -> str:
+    """Return a time, or now, as HTTP writes it (RFC 9110, section 5.6.7), worked out once a second."""
+    return date_of(int(time.time() if timestamp is None else timestamp))
+
+
+@lru_cache(maxsize=1)
+def date_of(second: int) -> str:
+    """Return a second since 1970 as HTTP writes it."""
+    return formatdate(second, usegmt=True)
+
+
+def remember(cfg: Any) -> None:
+    """Have gunicorn find its settings as attributes of their own. It asks for 21 in each request, by two calls each."""
+    vars(cfg).update({name: setting.get() for name, setting in cfg.settings.items()})
 
 
 def take_core(server: Any, worker: Any) -> None:

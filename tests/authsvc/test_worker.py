@@ -5,18 +5,33 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gunicorn import glogging
+import time_machine
+from gunicorn import glogging, util
 from gunicorn.config import Config
 from gunicorn.http import wsgi
+from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from authsvc import worker as module
-from authsvc.worker import Logger, Response, Worker, keep_core, settle, take_core
+from authsvc.middleware import api_headers
+from authsvc.server import answer_as_the_api_does, write_problem
+from authsvc.worker import (
+    Logger,
+    Response,
+    Worker,
+    environs,
+    http_date,
+    keep_core,
+    remember,
+    settle,
+    take_core,
+)
 
 GET = b"GET /%d HTTP/1.1\r\nHost: authsvc\r\n\r\n"
 POST = b"POST /%d HTTP/1.1\r\nHost: authsvc\r\nContent-Length: 2\r\n\r\n{}"
@@ -194,12 +209,91 @@ def test_an_answer_is_what_gunicorns_own_is_and_goes_out_in_one_piece_where_it_i
     assert len(ours) == pieces
 
 
-def test_a_worker_serves_with_these_answers(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    served: list[type] = []
-    monkeypatch.setattr(wsgi, "Response", wsgi.Response)
-    monkeypatch.setattr(ThreadWorker, "init_process", lambda self: served.append(wsgi.Response))
+COMMON = ("Vary", "origin")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([COMMON, ("Content-Length", "5")], id="known"),
+        pytest.param([("Content-Length", "5"), COMMON, ("Vary", "accept")], id="known and more"),
+        pytest.param([("Content-Length", "5"), ("Vary", " origin ")], id="not quite known"),
+        pytest.param([COMMON, ("Connection", "close"), ("Content-Length", "5"), ("Server", "x")], id="hop by hop"),
+    ],
+)
+def test_headers_that_are_known_are_sent_as_gunicorn_would(headers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lines(kind: type) -> list[bytes]:
+        recorder = Recorder()
+        response = kind(Asked("GET"), recorder, Config())
+        response.start_response("200 OK", headers)
+        response.write(b"hello")
+        return sorted(b"".join(recorder.pieces).split(b"\r\n"))
+
+    monkeypatch.setattr(Response, "known", frozenset({COMMON}))
+    assert lines(Response) == lines(wsgi.Response)
+
+
+@pytest.mark.parametrize("pair", [("X-A", "1\r\nX-B: 2"), ("X A", "1"), ("X-A", "\x00"), ("X-A", 1), (b"X-A", "1")])
+def test_a_header_that_cannot_be_sent_is_refused_beside_known_ones(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Response, "known", frozenset({COMMON}))
+    with pytest.raises((InvalidResponseHeader, InvalidResponseHeaderName, TypeError)):
+        Response(Asked("GET"), Recorder(), Config()).start_response("200 OK", [COMMON, pair])
+
+
+def test_what_the_apis_answers_have_in_common_is_what_gunicorn_takes_as_it_is(monkeypatch: Any) -> None:
+    monkeypatch.setattr(Response, "known", frozenset())
+    monkeypatch.setattr(util, "write_error", util.write_error)
+    answer_as_the_api_does()
+    taken = wsgi.Response(Asked("GET"), Recorder(), Config())
+    taken.process_headers(sorted(Response.known))
+    assert taken.headers == sorted(api_headers().items())
+    assert util.write_error is write_problem
+
+
+def test_the_date_is_gunicorns_own_and_goes_on() -> None:
+    with time_machine.travel("2026-01-02T00:00:00.5Z", tick=False) as clock:
+        told = []
+        for _ in range(3):
+            assert http_date() == util.http_date() == http_date(time.time())
+            told.append(http_date())
+            clock.shift(0.7)
+    assert told == [f"Fri, 02 Jan 2026 00:00:0{second} GMT" for second in (0, 1, 1)]
+    assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def test_an_environment_begins_as_gunicorns_own_and_is_each_requests_alone() -> None:
+    config = Config()
+    config.set("workers", 3)
+    make = environs(config)
+    first, second = make(config), make(config)
+    first["REQUEST_METHOD"] = "GET"
+    assert "REQUEST_METHOD" not in second
+    own = wsgi.base_environ(config)
+    assert {**second, "wsgi.errors": None} == {**own, "wsgi.errors": None}
+    assert second["wsgi.multiprocess"] is True
+    assert type(second["wsgi.errors"]) is type(own["wsgi.errors"])
+
+
+def test_settings_are_remembered_as_they_are() -> None:
+    config = Config()
+    config.set("threads", 5)
+    before = {name: getattr(config, name) for name in config.settings}
+    remember(config)
+    assert {name: getattr(config, name) for name in config.settings} == before
+    assert vars(config)["threads"] == 5
+    with pytest.raises(AttributeError):
+        config.nothing  # noqa: B018  that it is not there is what is asked
+
+
+def test_a_worker_serves_with_all_that_is_our_own(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    for owner, name in ((wsgi, "Response"), (wsgi, "base_environ"), (util, "http_date")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    monkeypatch.setattr(ThreadWorker, "init_process", lambda self: served.extend((wsgi.Response, util.http_date)))
     worker.init_process()
-    assert served == [Response]
+    assert served == [Response, http_date]
+    assert wsgi.base_environ(worker.cfg) == wsgi.base_environ(worker.cfg)
+    assert "threads" in vars(worker.cfg)
 
 
 def test_gunicorn_writes_no_line_for_a_request() -> None:
