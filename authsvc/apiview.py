@@ -20,6 +20,9 @@ from rest_framework.views import APIView
 
 from authsvc.api import JSONNegotiation, JSONRenderer
 
+MADE_ONCE = ("parser_classes", "authentication_classes", "permission_classes")
+NOT_HEEDED = ("renderer_classes", "throttle_classes", "versioning_class", "content_negotiation_class")
+
 
 class Response(HttpResponse):
     """``application/json``, or nothing at all; datetimes in UTC end in ``Z``.
@@ -67,12 +70,20 @@ class ApiView(APIView):
     def __init_subclass__(cls, **options: Any) -> None:
         """Make what a view's declarations name. Raises TypeError for one that nobody would heed."""
         super().__init_subclass__(**options)
-        for name in ("renderer_classes", "throttle_classes", "versioning_class", "content_negotiation_class"):
+        for name in NOT_HEEDED:
             if getattr(cls, name) is not getattr(APIView, name):
                 raise TypeError(f"{cls.__qualname__} declares {name}, which ApiView does not look at.")
         cls.parsers = [parser() for parser in cls.parser_classes]
         cls.authenticators = [authenticator() for authenticator in cls.authentication_classes]
         cls.permissions = [permission() for permission in cls.permission_classes]
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the function that a route names. Raises TypeError for what only a class can declare."""
+        for name in (*MADE_ONCE, *NOT_HEEDED):
+            if name in initkwargs:
+                raise TypeError(f"{cls.__qualname__}.as_view() was given {name}; declare it in a class of its own.")
+        return super().as_view(**initkwargs)
 
     def get_parsers(self) -> list[BaseParser]:
         """Return what reads bodies."""
@@ -90,8 +101,8 @@ class ApiView(APIView):
         """Return the request as the view sees it."""
         return ApiRequest(
             request,
-            parsers=self.parsers,
-            authenticators=self.authenticators,
+            parsers=self.get_parsers(),
+            authenticators=self.get_authenticators(),
             negotiator=self.negotiator,
             parser_context={"view": self},
         )

@@ -100,10 +100,10 @@ class ApiMiddleware:
         present = response.headers._store
         if "vary" in present:
             patch_vary_headers(response, ("origin",))
-        length = ("Content-Length", str(len(response.content)))
+        length = {} if response.streaming else {"content-length": ("Content-Length", str(len(response.content)))}
         # Django's mapping takes one header at a time, and checks anew what was checked when these were made.
-        response.headers._store = {**self.headers._store, "content-length": length, **present}
-        if request.method == "HEAD":
+        response.headers._store = {**self.headers._store, **length, **present}
+        if request.method == "HEAD" and not response.streaming:
             response.content = b""  # its length stays (RFC 9110, section 9.3.2)
 
 

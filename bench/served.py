@@ -2,9 +2,11 @@
 
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/served.py [rounds] [seconds]
 
-Makes a database of its own beside the one named, and drops it. The floor (floor.py, gunicorn's own gthread) and the
-project take turns, each with two processes of eight threads; each figure is the median over the rounds. The latency at
-half load is taken at half of what each did at full load, and counts from when a request was due.
+Makes a database of its own beside the one named, and drops it. The floor (floor.py, under gunicorn's own gthread and
+under the project's worker) and the project take turns, each with two processes of eight threads; each figure is the
+median over the rounds. The latency at half load is taken at half of what each did at full load, and counts from when a
+request was due; it is compared with the floor's under the project's worker, for gthread sends an answer in two pieces,
+the second of which may wait for a client's late acknowledgement.
 """
 
 import statistics
@@ -19,7 +21,8 @@ from pathlib import Path
 import load
 import service
 
-FLOOR = "floor: one prepared SELECT"
+FLOOR, SAME_WORKER = "floor: one prepared SELECT", "floor: the same, the project's worker"
+WORKERS = {SAME_WORKER: "authsvc.worker.Worker"}  # of the floors; the others have gunicorn's own
 PORT = 8181
 
 
@@ -33,6 +36,7 @@ def main(rounds: int, seconds: float) -> None:
         routes = {
             "floor: a view that does nothing": ("/nothing", ""),
             FLOOR: ("/select", f"X-API-Key: {key}"),
+            SAME_WORKER: ("/select", f"X-API-Key: {key}"),
             "/auth/verify: key": ("/auth/verify", f"X-API-Key: {key}"),
             "/auth/verify: token": ("/auth/verify", f"Authorization: Bearer {token}"),
             "/protected/service: key": ("/protected/service", f"X-API-Key: {key}"),
@@ -41,7 +45,8 @@ def main(rounds: int, seconds: float) -> None:
         found: dict[str, list[tuple[float, ...]]] = {name: [] for name in routes}
         for number in range(rounds):
             for name, (path, header) in routes.items():
-                server = floor(environment) if name.startswith("floor") else service.served(environment)
+                own = name.startswith("floor")
+                server = floor(environment, WORKERS.get(name, "gthread")) if own else service.served(environment)
                 print(f"round {number + 1} of {rounds}: {name:40s}", end="\r", file=sys.stderr)
                 with server as pid:
                     found[name].append(measure(pid, path, header, seconds))
@@ -65,16 +70,17 @@ def post(path: str, body: str, headers: dict[str, str] | None = None) -> dict[st
 
 
 @contextmanager
-def floor(environment: dict[str, str]) -> Iterator[int]:
-    """Serve the floor; the id of gunicorn's first process."""
+def floor(environment: dict[str, str], worker: str) -> Iterator[int]:
+    """Serve the floor by a kind of worker; the id of gunicorn's first process."""
     options = (
         "-b",
         f"127.0.0.1:{PORT}",
         "-w2",
-        "-kgthread",
+        f"-k{worker}",
         "--threads=8",
         "--no-control-socket",
         "--log-level=warning",
+        f"--pythonpath={service.ROOT}",
     )
     folder = Path(__file__).parent
     server = subprocess.Popen([sys.executable, "-m", "gunicorn", *options, "floor"], cwd=folder, env=environment)
@@ -100,17 +106,17 @@ def measure(pid: int, path: str, header: str, seconds: float) -> tuple[float, ..
 def tell(found: dict[str, list[tuple[float, ...]]]) -> None:
     """Print the medians, and what they are beside the floor's."""
     print(
-        f"{'':34s}{'a second':>9s} {'us CPU':>7s} {'p50':>7s} {'p99':>7s}   half load {'p50':>6s} {'p99':>7s}   beside"
+        f"{'':38s}{'a second':>9s} {'us CPU':>7s} {'p50':>7s} {'p99':>7s}   half load {'p50':>6s} {'p99':>7s}   beside"
     )
     for name, rows in found.items():
         rate, cost, *latencies = (statistics.median(column) for column in zip(*rows, strict=True))
         pairs = list(zip(rows, found[FLOOR], strict=True))
         faster = statistics.median(ours[0] / theirs[0] for ours, theirs in pairs)
         leaner = statistics.median(theirs[1] / ours[1] for ours, theirs in pairs)
-        later = statistics.median(ours[5] / theirs[5] for ours, theirs in pairs)
+        later = statistics.median(ours[5] / theirs[5] for ours, theirs in zip(rows, found[SAME_WORKER], strict=True))
         p50, p99, half50, half99 = latencies
         print(
-            f"{name:34s}{rate:9.0f} {cost:7.0f} {p50:7.1f} {p99:7.1f}   {half50:16.1f} {half99:7.1f}   "
+            f"{name:38s}{rate:9.0f} {cost:7.0f} {p50:7.1f} {p99:7.1f}   {half50:16.1f} {half99:7.1f}   "
             f"{faster:.2f} by throughput, {leaner:.2f} by CPU, p99 at half load {later:.1f} x"
         )
 

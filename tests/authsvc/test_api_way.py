@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
 from authsvc import middleware as module
@@ -84,6 +84,14 @@ def test_what_a_view_says_of_its_answer_stays() -> None:
     headers = way(HttpResponse(b"{}", headers=said))(RequestFactory().get("/x")).headers
     assert {name: headers[name] for name in said} == {**said, "Vary": "Accept, origin"}
     assert headers["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_answer_whose_length_nobody_knows_is_left_to_the_server(method: str) -> None:
+    streamed: Any = way(StreamingHttpResponse([b"a", b"b"]))(RequestFactory().generic(method, "/x"))  # type: ignore[arg-type]
+    assert "Content-Length" not in streamed.headers
+    assert streamed.headers["Cache-Control"] == "no-store"
+    assert b"".join(streamed.streaming_content) == b"ab"
 
 
 def test_one_answers_headers_are_not_anothers() -> None:

@@ -8,7 +8,10 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.test import RequestFactory
+from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.throttling import AnonRateThrottle
 from rest_framework.versioning import URLPathVersioning
 
@@ -35,6 +38,30 @@ def test_a_view_cannot_declare_what_nobody_would_heed(declaration: dict[str, Any
     (name,) = declaration
     with pytest.raises(TypeError, match=f"^Hasty declares {name}, which ApiView does not look at.$"):
         type("Hasty", (ApiView,), declaration)
+
+
+@pytest.mark.parametrize("name", ["parser_classes", "authentication_classes", "permission_classes", "throttle_classes"])
+def test_a_route_cannot_declare_for_its_view_what_only_a_class_can(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^AnyView.as_view\(\) was given {name}; declare it in a class of its own.$"):
+        AnyView.as_view(**{name: ()})
+
+
+def test_a_view_that_chooses_by_its_request_is_heeded(alice: User) -> None:
+    class Choosy(AnyView):
+        """A view as DRF's documentation has them."""
+
+        def get_authenticators(self) -> list[Any]:
+            return []
+
+        def get_permissions(self) -> list[Any]:
+            return [AllowAny()]
+
+        def get(self, request: Request) -> Response:
+            return Response({"auth": request.auth})
+
+    request = RequestFactory().get("/x", headers={"Authorization": f"Bearer {token_of(alice)}"})
+    answer: Any = Choosy.as_view()(request)
+    assert (answer.status_code, answer.content) == (200, b'{"auth":null}')
 
 
 def test_what_follows_from_a_views_declarations_is_made_once_for_each_view() -> None:
