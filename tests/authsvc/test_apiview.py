@@ -12,8 +12,10 @@ from django.test import RequestFactory
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response as DRFResponse
 from rest_framework.throttling import AnonRateThrottle
 from rest_framework.versioning import URLPathVersioning
+from rest_framework.views import APIView
 
 from accounts.models import User
 from authsvc.api import JSONNegotiation
@@ -72,6 +74,30 @@ def test_what_follows_from_a_views_declarations_is_made_once_for_each_view() -> 
     assert [type(each).__name__ for each in first.get_authenticators()] == ["JWTAuthentication", "APIKeyAuthentication"]
     assert type("Other", (AnyView,), {"authentication_classes": ()})().get_authenticators() == []
     assert len(first.get_authenticators()) == 2
+
+
+def test_what_a_request_has_not_is_djangos_and_what_is_private_is_nobodys() -> None:
+    asked = RequestFactory().get("/x?y=1", headers={"X-More": "1"})
+    asked._private = "the HttpRequest's own"  # type: ignore[attr-defined]
+    request = AnyView().initialize_request(asked)
+    assert (request.path, request.headers["X-More"], request.META, request.method) == ("/x", "1", asked.META, "GET")
+    for name in ("_private", "nothing"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(request, name)
+
+
+def test_a_plain_view_of_drfs_answers_in_the_same_json() -> None:
+    class Plain(APIView):
+        """A view that is not ours."""
+
+        authentication_classes = ()
+        permission_classes = (AllowAny,)
+
+        def get(self, request: Request) -> DRFResponse:
+            return DRFResponse({"at": datetime(2026, 1, 2, tzinfo=UTC)})
+
+    answer: Any = Plain.as_view()(RequestFactory().get("/x")).render()
+    assert (answer.content, answer["Content-Type"]) == (b'{"at":"2026-01-02T00:00:00Z"}', "application/json")
 
 
 def test_an_answer_is_json_with_times_in_utc() -> None:
