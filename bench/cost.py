@@ -2,9 +2,10 @@
 
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/cost.py [seconds]
 
-For a PostgreSQL on this machine, since it reads /proc. Serves one process on a database of its own, with a Redis of
-its own, and calls each route for so many seconds on 8 connections. The cores for more requests are that cost,
-multiplied: an extrapolation, which leaves out the proxy, TLS, the network and whatever does not grow in step.
+For a PostgreSQL on this machine, since it reads /proc. Serves a process for each core, so that each keeps one, on a
+database of its own, with a Redis of its own, and calls each route for so many seconds on 8 connections. The cores for
+more requests are that cost, multiplied: an extrapolation, which leaves out the proxy, TLS, the network and what does
+not grow in step.
 """
 
 import os
@@ -36,18 +37,18 @@ def main(seconds: float) -> None:
     with ExitStack() as stack:
         url, redis = stack.enter_context(service.own_database()), stack.enter_context(service.own_redis())
         port = service.free_port()
-        settings = {"WEB_CONCURRENCY": "1", "PORT": str(port), "BCRYPT_ROUNDS": "4"}
+        settings = {"WEB_CONCURRENCY": str(os.cpu_count()), "PORT": str(port), "BCRYPT_ROUNDS": "4"}
         environment = service.variables(url, **settings, REDIS_URL=f"redis://127.0.0.1:{redis.port}/0")
         service.manage(environment, "migrate", "-v0")
         master = stack.enter_context(service.served(environment))
-        worker = int(Path(f"/proc/{master}/task/{master}/children").read_text())
+        workers = [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
         database = stack.enter_context(psycopg.connect(url, autocommit=True))
         http = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
         for name, call in routes(http).items():
             with calling(port, [call], CONNECTIONS) as callers:
                 for caller in callers:
                     caller.wait_for(20)
-                parts = [[worker], [row[0] for row in database.execute(BACKENDS)], [redis.pid]]
+                parts = [workers, [row[0] for row in database.execute(BACKENDS)], [redis.pid]]
                 before, began = [cpu(pids) for pids in parts], sum(len(caller.calls) for caller in callers)
                 time.sleep(seconds)
                 done = sum(len(caller.calls) for caller in callers) - began
