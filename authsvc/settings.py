@@ -139,6 +139,7 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 # --- Users and passwords --------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_REDIRECT_URL = "admin:index"  # for an operator who came by the login's own address
 AUTHENTICATION_BACKENDS = ["accounts.backends.ConsoleBackend"]
 PASSWORD_HASHERS = ["accounts.hashers.BCryptSHA256Hasher"]
 PASSWORD_RESET_TIMEOUT = 30 * 60  # seconds that a link in a mail works

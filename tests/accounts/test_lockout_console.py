@@ -45,6 +45,13 @@ def guess(api: Api, name: str, times: int) -> list[int]:
 # --- The console's login --------------------------------------------------------------------------------------------
 
 
+def test_an_operator_who_came_by_the_logins_own_address_lands_in_the_console(operator: User) -> None:
+    client = Client()
+    answer = client.post("/admin/login/", {"username": "operator", "password": PASSWORD})
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    assert client.get("/admin/").status_code == 200
+
+
 def test_after_five_failures_the_page_says_so_and_takes_no_right_password(operator: User) -> None:
     with time_machine.travel(START, tick=False) as clock:
         client = Client(raise_request_exception=False)
