@@ -22,7 +22,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 PROBES = {"/livez", "/readyz", "/metrics"}
 # The API's answers are data: nothing in them may run, be framed or be kept.
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-KNOWN_HOSTS = 256  # that a process remembers as allowed
+KNOWN_HOSTS, HOST_LENGTH = 256, 262  # that a process remembers as allowed; the longest name of DNS, and a port
 
 
 class RequestIDMiddleware:
@@ -90,7 +90,7 @@ class ApiMiddleware:
         if host is not None and self.allowed.get(host) is settings.ALLOWED_HOSTS:
             return
         request.get_host()
-        if host is not None:
+        if host is not None and len(host) <= HOST_LENGTH:
             if len(self.allowed) >= KNOWN_HOSTS:  # of ".example.com" there is no end
                 self.allowed.clear()
             self.allowed[host] = settings.ALLOWED_HOSTS

@@ -124,6 +124,13 @@ def test_a_host_is_remembered_as_it_was_sent(api: Api, host: str) -> None:
     assert api.get("/auth/me", headers={"Host": host}).status_code == 400
 
 
+def test_a_host_that_is_longer_than_any_is_not_remembered() -> None:
+    found = way(HttpResponse())
+    for host in (f"localhost:{'0' * 1000}1", "localhost"):
+        assert found(RequestFactory().get("/x", headers={"Host": host})).status_code == 200
+    assert list(found.allowed) == ["localhost"]
+
+
 def test_of_hosts_without_end_no_more_are_remembered_than_fit(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.ALLOWED_HOSTS = [".example.com"]
     monkeypatch.setattr(module, "KNOWN_HOSTS", 3)
