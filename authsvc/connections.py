@@ -12,6 +12,7 @@ from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from psycopg import Error
 
 logger = logging.getLogger(__name__)
 told = Lock()  # taken, for good, by whichever thread is the first to tell of a pooler
@@ -44,7 +45,11 @@ def drop_dead_connections(**signal: Any) -> None:
         connection.close_if_unusable_or_obsolete()
     if connection.vendor == "postgresql" and connection.connection is not None and not connection.in_atomic_block:
         poll = select.poll()
-        poll.register(connection.connection.pgconn.socket, select.POLLIN)
+        try:
+            poll.register(connection.connection.pgconn.socket, select.POLLIN)
+        except Error:  # it is closed at this end already
+            connection.close()
+            return
         if poll.poll(0):
             connection.close()
 

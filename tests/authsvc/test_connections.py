@@ -61,6 +61,14 @@ def test_a_connection_that_is_closed_already_stays_so() -> None:
     assert connection.connection is None
 
 
+@pytest.mark.usefixtures("committed")
+def test_a_connection_that_was_closed_below_django_is_replaced(api: Api) -> None:
+    token = token_of(UserFactory())
+    if connection.vendor == "postgresql":  # SQLite has no other end to lose
+        connection.connection.close()
+    assert [api.get("/auth/me", token=token).status_code for _ in range(2)] == [200, 200]
+
+
 @pytest.mark.usefixtures("db")
 def test_a_connection_inside_a_transaction_is_left_alone() -> None:
     before = connection.connection
