@@ -68,21 +68,24 @@ class ApiView(APIView):
     negotiator = JSONNegotiation()
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make what a view's declarations name. Raises TypeError for one that nobody would heed."""
+        """Raise TypeError for a declaration that nobody would heed."""
         super().__init_subclass__(**options)
         for name in NOT_HEEDED:
             if getattr(cls, name) is not getattr(APIView, name):
                 raise TypeError(f"{cls.__qualname__} declares {name}, which ApiView does not look at.")
-        cls.parsers = [parser() for parser in cls.parser_classes]
-        cls.authenticators = [authenticator() for authenticator in cls.authentication_classes]
-        cls.permissions = [permission() for permission in cls.permission_classes]
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Return the function that a route names. Raises TypeError for what only a class can declare."""
+        """Make what a view's declarations name, and return the function for a route.
+
+        Raises TypeError for what only a class can declare.
+        """
         for name in (*MADE_ONCE, *NOT_HEEDED):
             if name in initkwargs:
                 raise TypeError(f"{cls.__qualname__}.as_view() was given {name}; declare it in a class of its own.")
+        cls.parsers = [parser() for parser in cls.parser_classes]
+        cls.authenticators = [authenticator() for authenticator in cls.authentication_classes]
+        cls.permissions = [permission() for permission in cls.permission_classes]
         return super().as_view(**initkwargs)
 
     def get_parsers(self) -> list[BaseParser]:

@@ -67,18 +67,23 @@ def test_a_view_that_chooses_by_its_request_is_heeded(alice: User) -> None:
 
 
 def test_what_follows_from_a_views_declarations_is_made_once_for_each_view() -> None:
+    AnyView.as_view()
     first, second = AnyView(), AnyView()
     assert first.get_authenticators() is second.get_authenticators()
     assert first.get_parsers() is second.get_parsers()
     assert first.get_permissions() is second.get_permissions()
     assert [type(each).__name__ for each in first.get_authenticators()] == ["JWTAuthentication", "APIKeyAuthentication"]
-    assert type("Other", (AnyView,), {"authentication_classes": ()})().get_authenticators() == []
+    other: Any = type("Other", (AnyView,), {})
+    other.authentication_classes = ()  # as a decorator of the class would
+    other.as_view()
+    assert other().get_authenticators() == []
     assert len(first.get_authenticators()) == 2
 
 
 def test_what_a_request_has_not_is_djangos_and_what_is_private_is_nobodys() -> None:
     asked = RequestFactory().get("/x?y=1", headers={"X-More": "1"})
     asked._private = "the HttpRequest's own"  # type: ignore[attr-defined]
+    AnyView.as_view()
     request = AnyView().initialize_request(asked)
     assert (request.path, request.headers["X-More"], request.META, request.method) == ("/x", "1", asked.META, "GET")
     for name in ("_private", "nothing"):
