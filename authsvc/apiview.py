@@ -127,11 +127,12 @@ class ApiView(APIView):
         """Answer, and part what refers to each other, so that it goes with the request.
 
         Left to the next search for cycles, it would hold memory that is still in the core's cache, while the next
-        request takes memory that is not.
+        request takes memory that is not. An answer that is still to be made by its view keeps what it needs.
         """
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
-        (self.request.parser_context or {}).clear()
-        vars(self).clear()
+        if not response.streaming:
+            (self.request.parser_context or {}).clear()
+            vars(self).clear()
         return response
 
     @property

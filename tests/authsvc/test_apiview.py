@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
 import pytest
+from django.http import StreamingHttpResponse
 from django.test import RequestFactory
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
@@ -78,6 +80,24 @@ def test_what_follows_from_a_views_declarations_is_made_once_for_each_view() -> 
     other.as_view()
     assert other().get_authenticators() == []
     assert len(first.get_authenticators()) == 2
+
+
+def test_a_view_that_streams_has_its_request_as_long_as_it_does() -> None:
+    class Streaming(AnyView):
+        """A view whose answer is made while it is sent."""
+
+        authentication_classes = ()
+        permission_classes = (AllowAny,)
+
+        def get(self, request: Request) -> Any:
+            return StreamingHttpResponse(self.lines())
+
+        def lines(self) -> Iterator[str]:
+            yield self.request.method or ""
+            yield self.request.query_params["y"]
+
+    answer: Any = Streaming.as_view()(RequestFactory().get("/x?y=1"))
+    assert b"".join(answer.streaming_content) == b"GET1"
 
 
 def test_what_a_request_has_not_is_djangos_and_what_is_private_is_nobodys() -> None:
