@@ -8,9 +8,9 @@ from typing import Any
 
 from django.conf import settings
 
-from authsvc import logs
+from authsvc import logs, processes
 from authsvc.startup import require_settings
-from authsvc.worker import keep_core, settle, take_core
+from authsvc.worker import settle
 
 require_settings()
 
@@ -47,12 +47,12 @@ Path(os.environ[METRICS]).mkdir(parents=True, exist_ok=True)
 
 def pre_fork(server: object, worker: object) -> None:
     """Before each worker begins, in the first process."""
-    take_core(server, worker)
+    processes.take_place(server, worker)
 
 
 def post_fork(server: object, worker: object) -> None:
     """Once in each worker, before it has loaded anything."""
-    keep_core(worker)
+    processes.keep_core(worker)
 
 
 def post_worker_init(worker: object) -> None:
@@ -69,6 +69,11 @@ def post_request(worker: object, request: Any, environ: dict[str, Any], response
         from authsvc.server import drain  # noqa: PLC0415  as above
 
         drain(request.body, environ["gunicorn.socket"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+def child_exit(server: object, worker: object) -> None:
+    """After a worker has ended, in the first process."""
+    processes.leave_seat(worker)
 
 
 def on_exit(server: object) -> None:

@@ -6,12 +6,9 @@ What each turn costs is in docs/performance.md.
 from __future__ import annotations
 
 import gc
-import os
 import select
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -20,8 +17,11 @@ from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
+from authsvc import processes
+
 NEW_OBJECTS = 10_000  # containers that a process makes more than it drops before it looks for cycles among them
 LINGER = 2  # milliseconds that a thread waits for a client that has just been answered
+TURN, TURNS = 0.0002, 5  # seconds that a process waits for one with fewer connections to take a new one, and how often
 BODY = {"CONTENT-LENGTH", "TRANSFER-ENCODING"}  # what a request with a body says of it
 
 
@@ -30,7 +30,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
 
     gunicorn's own gives a connection back to its main thread after each request, which hands it out again for the next:
     two changes of threads for each request, and of the interpreter's lock.
+
+    A new connection goes to the process that has fewest. With gunicorn's own it goes to the first that looks, which may
+    be the same for all that a proxy opens at once and keeps: then one core serves and the others are idle.
     """
+
+    seat: int | None = None  # among processes.seats
 
     def init_process(self) -> None:
         """Serve, until told to stop."""
@@ -38,6 +43,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
         wsgi.Response, wsgi.base_environ, util.http_date = Response, environs(self.cfg), http_date
         remember(self.cfg)
         super().init_process()
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection, unless a process with fewer does so meanwhile."""
+        for _ in range(TURNS):
+            if not processes.another_has_fewer(self):
+                break
+            time.sleep(TURN)
+        super().accept(listener)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait until there is something to do, and do it; the other processes know meanwhile what this one has."""
+        processes.tell(self)
+        super().wait_for_and_dispatch_events(timeout)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Answer a request and those that follow at once; say whether the connection can be kept."""
@@ -107,24 +125,6 @@ def date_of(second: int) -> str:
 def remember(cfg: Any) -> None:
     """Have gunicorn find its settings as attributes of their own. It asks for 21 in each request, by two calls each."""
     vars(cfg).update({name: setting.get() for name, setting in cfg.settings.items()})
-
-
-def take_core(server: Any, worker: Any) -> None:
-    """Choose a core for a new process, in the first one; one that fewest of its siblings have.
-
-    The threads of a process of Python take turns. Where they take them on several cores, each turn finds another
-    core's cache cold. Only where there are as many processes as cores: fewer would leave cores idle.
-    """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    taken = Counter(sibling.core for sibling in server.WORKERS.values())
-    worker.core = min(cores, key=lambda core: taken[core]) if 0 < len(cores) <= server.num_workers else None
-
-
-def keep_core(worker: Any) -> None:
-    """Stay on the core that was chosen, in the new process, before it has threads; on any, where that is forbidden."""
-    if worker.core is not None:
-        with suppress(OSError):
-            os.sched_setaffinity(0, {worker.core})
 
 
 def settle() -> None:

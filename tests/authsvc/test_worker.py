@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import time
+from array import array
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,19 +17,20 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from authsvc import processes
 from authsvc import worker as module
 from authsvc.middleware import api_headers
 from authsvc.server import answer_as_the_api_does, write_problem
 from authsvc.worker import (
+    TURN,
+    TURNS,
     Logger,
     Response,
     Worker,
     environs,
     http_date,
-    keep_core,
     remember,
     settle,
-    take_core,
 )
 
 GET = b"GET /%d HTTP/1.1\r\nHost: authsvc\r\n\r\n"
@@ -303,58 +303,60 @@ def test_gunicorn_writes_no_line_for_a_request() -> None:
     assert Logger(config).access_log_enabled is False
 
 
-def cores_of(available: set[int] | None, processes: int, living: list[int | None], monkeypatch: Any) -> int | None:
-    """Return the core that the next process of so many gets, beside siblings that have theirs."""
-    if available is None:
-        monkeypatch.delattr(os, "sched_getaffinity")
-    else:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: available)
-    siblings = {number: SimpleNamespace(core=core) for number, core in enumerate(living)}
-    new = SimpleNamespace()
-    take_core(SimpleNamespace(WORKERS=siblings, num_workers=processes), new)
-    core: int | None = new.core
-    return core
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """What a worker accepts from: one connection waits there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
+        listening.setblocking(False)
+        yield listening
 
 
 @pytest.mark.parametrize(
-    ("available", "processes", "living", "core"),
+    ("others", "taken"),
     [
-        pytest.param({0, 1}, 2, [], 0, id="the first"),
-        pytest.param({0, 1}, 2, [0], 1, id="the second"),
-        pytest.param({0, 1}, 2, [1], 0, id="in the place of one that has died"),
-        pytest.param({0, 1}, 2, [0, 1], 0, id="beside two that a reload replaces"),
-        pytest.param({0, 1}, 2, [0, 1, 0], 1, id="the second beside them"),
-        pytest.param({4, 7}, 2, [4], 7, id="whichever cores there are"),
-        pytest.param({0, 1}, 5, [0, 1, 0, 1], 0, id="more processes than cores"),
-        pytest.param({0, 1, 2}, 2, [], None, id="fewer processes than cores"),
-        pytest.param({0}, 1, [], 0, id="one core"),
-        pytest.param(None, 2, [None], None, id="a system that cannot"),
+        pytest.param([1], False, id="one without connections, who takes it"),
+        pytest.param([9], True, id="one with as many"),
+        pytest.param([], True, id="nobody else"),
     ],
 )
-def test_processes_share_the_cores_evenly_where_none_would_be_idle(
-    available: set[int] | None, processes: int, living: list[int | None], core: int | None, monkeypatch: Any
+def test_a_process_leaves_a_new_connection_to_one_that_has_fewer(
+    others: list[int], taken: bool, worker: Worker, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cores_of(available, processes, living, monkeypatch) == core
+    monkeypatch.setattr(processes, "seats", memoryview(array("I", [9, *others])))
+    monkeypatch.setattr(worker, "enqueue_req", lambda conn: conn.sock.close())
+
+    def other_takes_it(seconds: float) -> None:
+        listener.accept()[0].close()
+        processes.seats[1] = 9
+
+    monkeypatch.setattr(time, "sleep", other_takes_it)
+    worker.nr_conns = 8
+    worker.accept(listener)
+    assert worker.nr_conns == 8 + taken
 
 
-@pytest.mark.parametrize(("core", "kept"), [(1, [(0, {1})]), (None, [])])
-def test_a_process_keeps_the_core_that_it_was_given(core: int | None, kept: list[Any], monkeypatch: Any) -> None:
-    calls: list[Any] = []
-    monkeypatch.setattr(os, "sched_setaffinity", lambda *arguments: calls.append(arguments))
-    keep_core(SimpleNamespace(core=core))
-    assert calls == kept
+def test_a_process_takes_a_connection_that_the_one_with_fewer_does_not_take(
+    worker: Worker, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(processes, "seats", memoryview(array("I", [9, 1])))
+    monkeypatch.setattr(worker, "enqueue_req", lambda conn: conn.sock.close())
+    monkeypatch.setattr(time, "sleep", waited.append)
+    worker.nr_conns = 8
+    worker.accept(listener)
+    assert (worker.nr_conns, waited) == (9, [TURN] * TURNS)
 
 
-def test_a_process_that_may_not_choose_its_core_serves_all_the_same(monkeypatch: Any) -> None:
-    asked: list[Any] = []
-
-    def forbid(*arguments: Any) -> None:
-        asked.append(arguments)
-        raise PermissionError
-
-    monkeypatch.setattr(os, "sched_setaffinity", forbid)
-    keep_core(SimpleNamespace(core=1))
-    assert asked == [(0, {1})]
+@pytest.mark.parametrize(("alive", "told"), [(True, 4), (False, 0)])
+def test_a_process_tells_the_others_what_it_has_before_it_waits(
+    alive: bool, told: int, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seats, seen = memoryview(array("I", [7, 7])), []
+    monkeypatch.setattr(processes, "seats", seats)
+    monkeypatch.setattr(ThreadWorker, "wait_for_and_dispatch_events", lambda self, timeout: seen.extend(seats.tolist()))
+    worker.seat, worker.nr_conns, worker.alive = 1, 3, alive
+    worker.wait_for_and_dispatch_events(1.0)
+    assert seen == [7, told]
 
 
 def test_what_a_process_has_loaded_is_searched_for_cycles_no_more(monkeypatch: Any) -> None:
