@@ -147,7 +147,13 @@ class Usage(models.Model):
     """How often a key was used on a day (UTC), by outcome. Written in batches, so it may lag by some seconds."""
 
     # No constraint in the database: a batch must not fail because one of its keys has gone.
-    api_key = models.ForeignKey(APIKey, on_delete=models.CASCADE, related_name="usage", db_constraint=False)
+    api_key = models.ForeignKey(
+        APIKey,
+        on_delete=models.CASCADE,
+        related_name="usage",
+        db_constraint=False,
+        db_index=False,  # the constraint below begins with it
+    )
     day = models.DateField()
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     count = models.BigIntegerField()
