@@ -4,8 +4,10 @@
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/scale.py drop
 
 Fills a database for each size beside the one named (population.py; ten million keys take about 5 GB), and keeps them
-until it is told to drop them. The key routes are asked over HTTP for keys out of the whole population; lists and the
-console are timed within this process, as medians; housekeeping runs beside traffic.
+until it is told to drop them. The key routes are asked over HTTP for keys out of the whole population, of all sizes in
+turn, after each has been asked for a minute: a server runs for months, and each of PostgreSQL's processes is slower
+until it has touched the buffers once. Lists and the console are timed within this process, as medians; housekeeping
+runs beside traffic.
 """
 
 import json
@@ -15,7 +17,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
+from operator import truediv
 from typing import Any
 
 import django
@@ -25,21 +30,24 @@ import psycopg
 import service
 
 SIZES = (10_000, 1_000_000, 10_000_000)
-ROUNDS, PORT, SECONDS, ASKED, HOUSEKEEPING = 6, 8183, 4, 20_000, 100_000
+ROUNDS, PORT, HOUSEKEEPING = 12, 8183, 100_000
+WARM, SETTLE, SECONDS = (
+    60,
+    0.5,
+    3,
+)  # of calls: once for each size, and then in each turn before and while it is measured
+ASKED = 200_000  # so many keys have their rows on most pages of ten million
+PATHS = ("/protected/service", "/auth/verify")
 TABLES = ("apikeys_apikey", "apikeys_secret")
 
 
 def main(sizes: list[int]) -> None:
     """Measure each size and print what it is beside the smallest."""
     environments = {size: prepare(size) for size in sorted(sizes)}
-    rounds: dict[int, list[dict[str, float]]] = {size: [] for size in environments}
-    for number in range(ROUNDS):  # in turn, forwards and backwards, so that a machine's drift hits all alike
-        for size, environment in sorted(environments.items(), reverse=number % 2 == 1):
-            rounds[size].append(served(environment, size))
-            print(f"round {number + 1} of {ROUNDS}: {size:>10,} keys", end="\r", file=sys.stderr)
+    print(settings(environments[min(sizes)]["DATABASE_URL"]))
+    turns = served(environments)
     first: dict[str, float] = {}
     for size, environment in environments.items():
-        found = {name: statistics.median(each[name] for each in rounds[size]) for name in rounds[size][0]}
         url = environment["DATABASE_URL"]
         lists = subprocess.run(
             [sys.executable, __file__, "lists", str(size)],
@@ -48,10 +56,30 @@ def main(sizes: list[int]) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        found |= {**disk(url, size), **json.loads(lists.stdout), **housekeeping(environment, url, size)}
         print(f"\n{size:,} keys")
-        for name, value in found.items():
-            print(f"  {name:58s} {value:10.1f}   {value / first.setdefault(name, value):6.2f} x the smallest")
+        for name, values in turns[size].items():  # each turn beside the smallest's of the same round
+            beside = statistics.median(map(truediv, values, turns[min(sizes)][name]))
+            show(name, statistics.median(values), beside)
+        for name, value in {
+            **disk(url, size),
+            **json.loads(lists.stdout),
+            **housekeeping(environment, url, size),
+        }.items():
+            show(name, value, value / first.setdefault(name, value))
+
+
+def show(name: str, value: float, beside: float) -> None:
+    """Print a line."""
+    print(f"  {name:58s} {value:10.1f}   {beside:6.2f} x the smallest")
+
+
+def settings(url: str) -> str:
+    """Say what PostgreSQL has for its buffers."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT name, current_setting(name) FROM pg_settings WHERE name IN ('shared_buffers', 'huge_pages')"
+        )
+        return "PostgreSQL: " + ", ".join(f"{name} = {value}" for name, value in sorted(rows))
 
 
 def prepare(size: int) -> dict[str, str]:
@@ -69,18 +97,32 @@ def requests(path: str, size: int) -> list[bytes]:
     return [load.get(path, f"X-API-Key: {population.plaintext(n)}") for n in numbers if population.active(n)]
 
 
-def served(environment: dict[str, str], size: int) -> dict[str, float]:
-    """Return requests a second and p99 of the key routes."""
-    found = {}
-    with service.served(environment) as pid:
-        for path in ("/protected/service", "/auth/verify"):
-            asked = requests(path, size)
-            load.run(PORT, asked, 2)
-            before = service.used(pid)
-            done = load.run(PORT, asked, SECONDS)
-            cost = (service.used(pid) - before) / (done.rate * SECONDS) * 1e6
-            found |= {f"{path}: requests a second": done.rate, f"{path}: p99 in ms": done.p99}
-            found[f"{path}: us of server CPU"] = cost
+def served(environments: dict[int, dict[str, str]]) -> dict[int, dict[str, list[float]]]:
+    """Return, for each size, requests a second, p99 and cost of the key routes in each round."""
+    found: dict[int, dict[str, list[float]]] = {size: defaultdict(list) for size in environments}
+    asked = {(path, size): requests(path, size) for path in PATHS for size in environments}
+    with ExitStack() as stack:
+        servers = {}
+        for size, environment in environments.items():
+            port = PORT + len(servers)
+            servers[size] = port, stack.enter_context(service.served({**environment, "PORT": str(port)}))
+            print(f"warming up {size:>10,} keys", end="\r", file=sys.stderr)
+            load.run(port, asked[PATHS[0], size], WARM)
+        for number in range(ROUNDS):  # forwards and backwards, so that a machine's drift hits all alike
+            print(f"round {number + 1} of {ROUNDS}", end="\r", file=sys.stderr)
+            for path in PATHS:
+                for size, (port, pid) in sorted(servers.items(), reverse=number % 2 == 1):
+                    random.shuffle(asked[path, size])  # or each turn would ask for the same few thousand
+                    load.run(port, asked[path, size], SETTLE)
+                    before = service.used(pid)
+                    done = load.run(port, asked[path, size], SECONDS)
+                    cost = (service.used(pid) - before) / (done.rate * SECONDS) * 1e6
+                    for name, value in (
+                        ("requests a second", done.rate),
+                        ("p99 in ms", done.p99),
+                        ("us of server CPU", cost),
+                    ):
+                        found[size][f"{path}: {name}"].append(value)
     return found
 
 
@@ -157,6 +199,7 @@ def housekeeping(environment: dict[str, str], url: str, size: int) -> dict[str, 
         connection.execute("ANALYZE accounts_session, audit_auditevent")
     found, asked = {}, requests("/auth/verify", size)
     with service.served(environment):
+        load.run(PORT, asked, SECONDS)
         alone = load.run(PORT, asked, SECONDS)
         for name, command in (
             ("clear_expired", ["clear_expired", "--quiet"]),
