@@ -208,6 +208,17 @@ def test_a_use_that_a_second_rotation_overtakes_ends_nothing_new(api: Api, alice
     assert events("api_key:outgoing_secret_retired") == 1  # the first secret was ended by the second rotation
 
 
+def test_of_two_first_uses_one_ends_the_outgoing_secret(api: Api, alice: User) -> None:
+    key, _ = make_key(alice)
+    second = api.post(f"/keys/{key.pk}/rotate", {"retire_old": "on_first_use"}, token=token_of(alice)).json()["key"]
+    late, when = key_by_digest(keys.digest(second)), timezone.now()  # a request that has read its row, so far
+    assert use(second) == 200
+    ended = Secret.objects.get(api_key=key, retires_at__isnull=False).retires_at
+    services.retire_outgoing(key=late, now=when)  # type: ignore[arg-type]
+    assert Secret.objects.get(api_key=key, retires_at__isnull=False).retires_at == ended
+    assert events("api_key:outgoing_secret_retired") == 1
+
+
 def test_a_good_key_is_not_refused_because_its_use_cannot_be_written_down_just_now(
     alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from multiprocessing import get_context
 from types import SimpleNamespace
 from typing import Any
 
@@ -131,10 +132,8 @@ def test_a_process_waits_for_one_that_has_fewer(mine: int, told: list[int], wait
 
 def test_all_processes_see_the_same_seats() -> None:
     processes.seats[SEATS - 1] = 0
-    child = os.fork()
-    if not child:
-        processes.seats[SEATS - 1] = 5
-        os._exit(0)
-    os.waitpid(child, 0)
+    child = get_context("fork").Process(target=processes.seats.__setitem__, args=(SEATS - 1, 5))
+    child.start()
+    child.join()
     assert processes.seats[SEATS - 1] == 5
     processes.seats[SEATS - 1] = 0
