@@ -31,11 +31,8 @@ import service
 
 SIZES = (10_000, 1_000_000, 10_000_000)
 ROUNDS, PORT, HOUSEKEEPING = 12, 8183, 100_000
-WARM, SETTLE, SECONDS = (
-    60,
-    0.5,
-    3,
-)  # of calls: once for each size, and then in each turn before and while it is measured
+# Seconds of calls: once for each size, and then in each turn before and while it is measured.
+WARM, SETTLE, SECONDS = 60, 0.5, 3
 ASKED = 200_000  # so many keys have their rows on most pages of ten million
 PATHS = ("/protected/service", "/auth/verify")
 TABLES = ("apikeys_apikey", "apikeys_secret")
@@ -199,7 +196,7 @@ def housekeeping(environment: dict[str, str], url: str, size: int) -> dict[str, 
         connection.execute("ANALYZE accounts_session, audit_auditevent")
     found, asked = {}, requests("/auth/verify", size)
     with service.served(environment):
-        load.run(PORT, asked, SECONDS)
+        load.run(PORT, asked, SECONDS)  # until its connections are open and warm
         alone = load.run(PORT, asked, SECONDS)
         for name, command in (
             ("clear_expired", ["clear_expired", "--quiet"]),
