@@ -30,7 +30,7 @@ import psycopg
 import service
 
 SIZES = (10_000, 1_000_000, 10_000_000)
-ROUNDS, PORT, HOUSEKEEPING = 36, 8183, 100_000  # the median of twelve rounds is good for 0.02 either way
+ROUNDS, PORT, HOUSEKEEPING = 36, 8183, 100_000  # with a third of the rounds medians differ by 0.02 from run to run
 # Seconds of calls: once for each size, and then in each turn before and while it is measured.
 WARM, SETTLE, SECONDS = 60, 0.5, 3
 ASKED = 200_000  # so many keys have their rows on most pages of ten million
@@ -41,7 +41,7 @@ TABLES = ("apikeys_apikey", "apikeys_secret")
 def main(sizes: list[int]) -> None:
     """Measure each size and print what it is beside the smallest."""
     environments = {size: prepare(size) for size in sorted(sizes)}
-    print(settings(environments[min(sizes)]["DATABASE_URL"]))
+    print(f"{settings(environments[min(sizes)]['DATABASE_URL'])}; processes of gunicorn: {processes()}", flush=True)
     turns = served(environments)
     first: dict[str, float] = {}
     for size, environment in environments.items():
@@ -55,8 +55,9 @@ def main(sizes: list[int]) -> None:
         )
         print(f"\n{size:,} keys")
         for name, values in turns[size].items():  # each turn beside the smallest's of the same round
-            beside = statistics.median(map(truediv, values, turns[min(sizes)][name]))
-            show(name, statistics.median(values), beside)
+            ratios = list(map(truediv, values, turns[min(sizes)][name]))
+            low, middle, high = statistics.quantiles(ratios, method="inclusive")
+            show(name, statistics.median(values), middle, f", of the rounds half from {low:.2f} to {high:.2f}")
         for name, value in {
             **disk(url, size),
             **json.loads(lists.stdout),
@@ -65,9 +66,9 @@ def main(sizes: list[int]) -> None:
             show(name, value, value / first.setdefault(name, value))
 
 
-def show(name: str, value: float, beside: float) -> None:
+def show(name: str, value: float, beside: float, spread: str = "") -> None:
     """Print a line."""
-    print(f"  {name:58s} {value:10.1f}   {beside:6.2f} x the smallest")
+    print(f"  {name:58s} {value:10.1f}   {beside:6.2f} x the smallest{spread}", flush=True)
 
 
 def settings(url: str) -> str:
@@ -79,10 +80,15 @@ def settings(url: str) -> str:
         return "PostgreSQL: " + ", ".join(f"{name} = {value}" for name, value in sorted(rows))
 
 
+def processes() -> str:
+    """Return how many processes of gunicorn serve: WEB_CONCURRENCY, 2 when it is not set."""
+    return os.environ.get("WEB_CONCURRENCY", "2")
+
+
 def prepare(size: int) -> dict[str, str]:
     """Fill a database and return the environment of a service on it."""
     url = population.database(size)
-    environment = service.variables(url, WEB_CONCURRENCY="2", PORT=str(PORT), LOG_LEVEL="ERROR")
+    environment = service.variables(url, WEB_CONCURRENCY=processes(), PORT=str(PORT), LOG_LEVEL="ERROR")
     service.manage(environment, "migrate", "-v0")
     population.fill(url, size)
     return environment

@@ -19,10 +19,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 
+def base_url() -> str:
+    """Return DATABASE_URL. Ends with a sentence where there is none."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        sys.exit("DATABASE_URL must name a PostgreSQL to measure on: postgres://user@host:port/database.")
+    return url
+
+
 @contextmanager
 def own_database(base: str = "") -> Iterator[str]:
     """Make a database, and drop it at the end; its URL. Beside DATABASE_URL's where no other base is named."""
-    base, name = base or os.environ["DATABASE_URL"], f"authsvc_bench_{secrets.token_hex(4)}"
+    base, name = base or base_url(), f"authsvc_bench_{secrets.token_hex(4)}"
     with psycopg.connect(base, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     try:
@@ -34,7 +42,7 @@ def own_database(base: str = "") -> Iterator[str]:
 
 def beside(name: str) -> tuple[str, str]:
     """Return DATABASE_URL, and the URL of another database of the same server."""
-    base = os.environ["DATABASE_URL"]
+    base = base_url()
     return base, urlsplit(base)._replace(path=f"/{name}").geturl()
 
 

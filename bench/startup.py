@@ -7,7 +7,6 @@ first answers 200, asked 1,000 times (the project with a key, by its one query; 
 """
 
 import os
-import secrets
 import statistics
 import subprocess
 import sys
@@ -15,11 +14,10 @@ import tempfile
 import time
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
+import service
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = service.ROOT
 PORT, WORKERS, THREADS, REQUESTS = 8179, 2, 8, 1000
 BARE = """
 import django
@@ -44,24 +42,12 @@ PLAIN = ["-b", f"127.0.0.1:{PORT}", f"-w{WORKERS}", "-kgthread", f"--threads={TH
 
 def main(rounds: int) -> None:
     """Set up, measure, print, clean up."""
-    base, name = os.environ["DATABASE_URL"], f"authsvc_bench_{secrets.token_hex(4)}"
-    with psycopg.connect(base, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    os.environ |= {
-        "DATABASE_URL": urlsplit(base)._replace(path=f"/{name}").geturl(),
-        "SECRET_KEY": secrets.token_urlsafe(48),
-        "LOG_LEVEL": "ERROR",
-        "PORT": str(PORT),
-        "WEB_CONCURRENCY": str(WORKERS),
-        "THREADS": str(THREADS),
-    }
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "bare.py").write_text(BARE)
-            compare(rounds, folder, prepare())
-    finally:
-        with psycopg.connect(base, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with service.own_database() as url, tempfile.TemporaryDirectory() as folder:
+        os.environ |= service.variables(
+            url, LOG_LEVEL="ERROR", PORT=str(PORT), WEB_CONCURRENCY=str(WORKERS), THREADS=str(THREADS)
+        )
+        Path(folder, "bare.py").write_text(BARE)
+        compare(rounds, folder, prepare())
 
 
 def prepare() -> str:
