@@ -186,7 +186,10 @@ def retire_outgoing(*, key: APIKey, now: datetime) -> None:
 
 
 def record_use(*, key: APIKey, now: datetime, origin: RequestContext) -> None:
-    """Note that a secret of a key was used, when and from where: at most once a minute, and never backwards."""
+    """Note that a secret of a key was used, when and from where: at most once a minute, and never backwards.
+
+    The key's row comes first, as in a rotation: two that took the same rows in two orders would wait for each other.
+    """
     stale = now - USE_RESOLUTION
     if key.secret.last_used_at is not None and key.secret.last_used_at > stale:
         return
@@ -194,9 +197,9 @@ def record_use(*, key: APIKey, now: datetime, origin: RequestContext) -> None:
     address = origin.address
     use = {"last_used_at": now, "last_used_address": None if address is None else str(address)}
     with transaction.atomic():
-        Secret.objects.filter(unused, pk=key.secret.pk).update(**use)
         first = key.last_used_at is None and APIKey.objects.filter(pk=key.pk, last_used_at__isnull=True).update(**use)
         if first:
             audit.record(Event.KEY_FIRST_USED, actor=key.owner, subject=key)
         else:
             APIKey.objects.filter(unused, pk=key.pk).update(**use)
+        Secret.objects.filter(unused, pk=key.secret.pk).update(**use)

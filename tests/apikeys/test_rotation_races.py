@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier, Event
 from typing import Any
 
@@ -14,7 +16,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from apikeys import keys, services, views
+from apikeys import keys, rules, services, views
 from apikeys.models import APIKey, Secret
 from apikeys.queries import key_by_digest
 from audit.models import AuditEvent
@@ -195,6 +197,35 @@ def test_a_use_that_was_judged_late_does_not_turn_the_last_use_back(alice: User)
     row = APIKey.objects.get(pk=key.pk)
     assert (row.last_used_at, row.last_used_address) == (used, "127.0.0.1")
     assert Secret.objects.get(api_key=key).last_used_at == used
+
+
+@pytest.mark.parametrize("hours", [1, None], ids=["again", "for the first time"])
+def test_a_use_that_is_noted_while_its_key_is_rotated_waits_and_neither_fails(
+    alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hours: int | None
+) -> None:
+    key, plaintext = make_key(alice)
+    began = timezone.now()
+    for rows in (APIKey.objects.filter(pk=key.pk), Secret.objects.filter(api_key=key)):
+        rows.update(last_used_at=hours and began - timedelta(hours=hours))
+    rotating, days = Event(), rules.days
+
+    def held(number: int) -> int:
+        """Stop the rotation, which has the key's row by now and not yet the secrets', until the use has come to it."""
+        rotating.set()
+        time.sleep(0.5)
+        return days(number)
+
+    def late_use() -> int:
+        rotating.wait(30)
+        return use(plaintext)
+
+    monkeypatch.setattr(rules, "days", held)
+    rotate: Callable[[], Any] = lambda: services.rotate_key(key=key, expires_in_days=5)  # noqa: E731
+    new, status = at_once([rotate, late_use])
+    assert (status, use(plaintext), use(new)) == (200, 200, 200)
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
+    assert began < APIKey.objects.get(pk=key.pk).last_used_at  # type: ignore[operator]
+    assert began < Secret.objects.get(api_key=key, retires_at__isnull=False).last_used_at  # type: ignore[operator]
 
 
 def test_a_use_that_a_second_rotation_overtakes_ends_nothing_new(api: Api, alice: User) -> None:
