@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from apikeys import keys, services, usage
+from apikeys.last_use import record_use
 from apikeys.models import APIKey, Outcome, Secret
 from apikeys.queries import key_by_digest
 from audit import services as audit
@@ -67,7 +68,7 @@ def admit(key: APIKey, *, now: datetime, origin: RequestContext) -> dict[str, st
 def note_use(key: APIKey, now: datetime, origin: RequestContext) -> None:
     """Record the use if the database can just now; a good key is not refused because nobody can write that down."""
     try:
-        services.record_use(key=key, now=now, origin=origin)
+        record_use(key=key, now=now, origin=origin)
     except DATABASE_ERRORS as error:
         logger.warning("the use of a key could not be recorded: %s", type(error).__name__)
 

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
@@ -18,10 +17,8 @@ from apikeys.models import APIKey, Secret
 from audit import services as audit
 from audit.events import Event
 from authsvc import metrics
-from authsvc.context import RequestContext
 from authsvc.problems import InvalidCredential
 
-USE_RESOLUTION = timedelta(minutes=1)
 OVERLAP = 24 * 3600  # seconds that an outgoing secret lives on when nothing else is asked for
 
 
@@ -183,23 +180,3 @@ def retire_outgoing(*, key: APIKey, now: datetime) -> None:
         ended = Secret.objects.filter(api_key=key, retires_at__gt=now).update(retires_at=now)
         if ended:
             audit.record(Event.KEY_OUTGOING_RETIRED, subject=key, reason="the new secret was used")
-
-
-def record_use(*, key: APIKey, now: datetime, origin: RequestContext) -> None:
-    """Note that a secret of a key was used, when and from where: at most once a minute, and never backwards.
-
-    The key's row comes first, as in a rotation: two that took the same rows in two orders would wait for each other.
-    """
-    stale = now - USE_RESOLUTION
-    if key.secret.last_used_at is not None and key.secret.last_used_at > stale:
-        return
-    unused = Q(last_used_at__isnull=True) | Q(last_used_at__lte=stale)
-    address = origin.address
-    use = {"last_used_at": now, "last_used_address": None if address is None else str(address)}
-    with transaction.atomic():
-        first = key.last_used_at is None and APIKey.objects.filter(pk=key.pk, last_used_at__isnull=True).update(**use)
-        if first:
-            audit.record(Event.KEY_FIRST_USED, actor=key.owner, subject=key)
-        else:
-            APIKey.objects.filter(unused, pk=key.pk).update(**use)
-        Secret.objects.filter(unused, pk=key.secret.pk).update(**use)

@@ -1,6 +1,7 @@
-"""How the one query of an authenticated request is issued."""
+"""How the one query of an authenticated request is issued, and what notes once a minute that there was one."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -15,18 +16,34 @@ from authsvc.statement import Statement
 M = TypeVar("M", bound=Model)
 
 
-class PreparedQuery:
+class Prepared:
+    """SQL that is a prepared statement of each connection to PostgreSQL, below Django's and psycopg's cursors."""
+
+    def __init__(self) -> None:
+        self.prepared: WeakKeyDictionary[Connection[Any], Statement] = WeakKeyDictionary()
+
+    def statement(self, connection: Any, sql: str) -> Statement:
+        """Return the statement of a connection, prepared at its first use; what Django logs of queries knows of it."""
+        if connection.queries_logged:
+            connection.queries_log.append({"sql": sql, "time": "0"})
+        raw = connection.connection
+        found = self.prepared.get(raw)
+        if found is None:
+            found = self.prepared[raw] = Statement(raw, sql)
+        return found
+
+
+class PreparedQuery(Prepared):
     """A ``values_list`` queryset with one parameter: compiled by the ORM once, then executed as plain SQL.
 
     Building and compiling the same queryset costs the ORM more than the database takes to answer it
     (docs/decisions.md has the figures). ``queryset`` is called once, at the first use, and must return a queryset
     whose only parameter is the value searched for; the placeholder it passes there is never sent.
-    On PostgreSQL it is a prepared statement of each connection, below Django's and psycopg's cursors.
     """
 
     def __init__(self, queryset: Callable[[], QuerySet[Any, tuple[Any, ...]]]) -> None:
+        super().__init__()
         self.queryset = queryset
-        self.prepared: WeakKeyDictionary[Connection[Any], Statement] = WeakKeyDictionary()
 
     @cached_property
     def compiled(self) -> tuple[str, Any, dict[int, Any]]:
@@ -57,15 +74,30 @@ class PreparedQuery:
             row = tuple(next(iter(compiler.apply_converters([row], converters))))
         return row
 
-    def statement(self, connection: Any, sql: str) -> Statement:
-        """Return the statement of a connection, prepared at its first use; what Django logs of queries knows of it."""
-        if connection.queries_logged:
-            connection.queries_log.append({"sql": sql, "time": "0"})
-        raw = connection.connection
-        found = self.prepared.get(raw)
-        if found is None:
-            found = self.prepared[raw] = Statement(raw, sql)
-        return found
+
+class PreparedUpdate(Prepared):
+    """An UPDATE in plain SQL with a ``%s`` for each parameter, for what is written as often as requests come.
+
+    The ORM builds and compiles an UPDATE anew each time, and sends its values as a part of it, so that PostgreSQL plans
+    it anew too (docs/performance.md has the figures).
+    """
+
+    def __init__(self, sql: str) -> None:
+        super().__init__()
+        self.sql = sql
+
+    def execute(self, *values: int | str | datetime | None) -> int:
+        """Return how many rows it has changed. Raises what Django's cursors raise."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        connection.ensure_connection()
+        adapt = connection.ops.adapt_datetimefield_value
+        adapted = [adapt(value) if isinstance(value, datetime) else value for value in values]
+        if connection.vendor != "postgresql" or not connection.autocommit:
+            with connection.cursor() as cursor:
+                cursor.execute(self.sql, adapted)
+                return int(cursor.rowcount)
+        with connection.wrap_database_errors:
+            return self.statement(connection, self.sql).change(adapted)
 
 
 def begins_transaction(connection: Any) -> bool:

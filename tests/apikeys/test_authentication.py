@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
@@ -177,7 +178,11 @@ def test_another_prefix_leaves_the_keys_of_before_at_work(api: Api, alice: User,
     assert [api.get(ROUTE, key=plaintext).status_code for plaintext in (before, after)] == [200, 200]
 
 
-def test_a_key_used_this_minute_costs_one_query_and_a_stale_one_two_writes_more(
+# What a note of a use costs: PostgreSQL writes both rows in one go, SQLite in two with a savepoint around them.
+NOTE = {"postgresql": 1, "sqlite": 4}
+
+
+def test_a_key_used_this_minute_costs_one_query_and_a_stale_one_the_note_of_its_use_more(
     api: Api, alices_key: str, django_assert_num_queries: Any
 ) -> None:
     with time_machine.travel(NOON, tick=False) as clock:
@@ -187,7 +192,7 @@ def test_a_key_used_this_minute_costs_one_query_and_a_stale_one_two_writes_more(
         with django_assert_num_queries(1):
             assert api.get(ROUTE, key=alices_key).status_code == 200
         clock.move_to(NOON + timedelta(seconds=60))
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(1 + NOTE[connection.vendor]):
             assert api.get(ROUTE, key=alices_key).status_code == 200
 
 

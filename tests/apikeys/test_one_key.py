@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from accounts.models import User
-from apikeys import keys, services
+from apikeys import keys, last_use, services
 from apikeys.models import APIKey
 from apikeys.queries import key_by_digest
 from authsvc.context import NONE
@@ -219,7 +219,7 @@ def test_a_stale_copy_of_a_key_neither_revives_nor_renames_it(alice: User) -> No
     assert stale is not None
     services.revoke_key(key=key)
     before = stored(key)
-    services.record_use(key=stale, now=NOON, origin=NONE)
+    last_use.record_use(key=stale, now=NOON, origin=NONE)
     assert services.change_key(key=stale, owner=alice, name="other") is False
     assert stored(key) == {**before, "last_used_at": NOON}
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from accounts.models import User
-from apikeys import keys, services
+from apikeys import keys, last_use, services
 from apikeys.models import APIKey, Secret
 from apikeys.queries import key_by_digest
 from audit.models import AuditEvent
@@ -57,7 +57,7 @@ def note(plaintext: str, moments: list[datetime]) -> datetime | None:
     copies = [copy for _ in moments if (copy := key_by_digest(keys.digest(plaintext)))]
     in_parallel(
         [
-            partial(services.record_use, key=copy, now=moment, origin=NONE)
+            partial(last_use.record_use, key=copy, now=moment, origin=NONE)
             for copy, moment in zip(copies, moments, strict=True)
         ]
     )

@@ -16,7 +16,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from apikeys import keys, rules, services, views
+from apikeys import keys, last_use, rules, services, views
 from apikeys.models import APIKey, Secret
 from apikeys.queries import key_by_digest
 from audit.models import AuditEvent
@@ -193,7 +193,7 @@ def test_a_use_that_was_judged_late_does_not_turn_the_last_use_back(alice: User)
     early, late = key_by_digest(keys.digest(plaintext)), timezone.now()
     assert (use(plaintext), early is not None) == (200, True)
     used = APIKey.objects.get(pk=key.pk).last_used_at
-    services.record_use(key=early, now=late, origin=NONE)  # type: ignore[arg-type]
+    last_use.record_use(key=early, now=late, origin=NONE)  # type: ignore[arg-type]
     row = APIKey.objects.get(pk=key.pk)
     assert (row.last_used_at, row.last_used_address) == (used, "127.0.0.1")
     assert Secret.objects.get(api_key=key).last_used_at == used

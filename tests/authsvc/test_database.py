@@ -1,20 +1,22 @@
 """The one query: what the ORM would answer, as plain SQL."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
 from accounts.models import User
 from apikeys import keys
 from apikeys.models import Secret
 from apikeys.services import issue_key
-from authsvc.database import PreparedQuery, build
+from authsvc.database import PreparedQuery, PreparedUpdate, build
 from tests.factories import UserFactory
 
 Rows = QuerySet[Any, Any]
+NOON = datetime(2026, 3, 1, 12, 0, 0, 120, tzinfo=UTC)
 
 
 def by_id() -> Rows:
@@ -94,6 +96,46 @@ def test_a_query_is_prepared_by_the_server_and_answers_as_before() -> None:
         statements = [sql for (sql,) in cursor.fetchall() if sql.startswith('SELECT "accounts_user"."is_staff"')]
     assert answers == [(False, "Alice")] * 5
     assert len(statements) == expected
+
+
+RENAME = "UPDATE accounts_user SET username = %s, last_login = %s, email = %s WHERE id = %s AND username <> %s"
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("moment", [NOON, NOON.replace(microsecond=0), None])
+@pytest.mark.parametrize("name", ["Bob", "100 % $1 '\\", "żółć 😀"])
+def test_a_prepared_update_writes_what_the_orm_reads(moment: datetime | None, name: str) -> None:
+    alice, other, rename = UserFactory(username="alice"), UserFactory(username="other"), PreparedUpdate(RENAME)
+    for expected in (1, 0, 0):
+        assert rename.execute(name, moment, None, alice.pk, name) == expected
+    with transaction.atomic():
+        assert [rename.execute(name, moment, None, pk, name) for pk in (alice.pk, 0)] == [0, 0]
+    alice.refresh_from_db()
+    assert (alice.username, alice.last_login, alice.email) == (name, moment, None)
+    assert User.objects.filter(last_login=moment).count() == (1 if moment else 2)
+    other.refresh_from_db()
+    assert other.username == "other"
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_prepared_update_that_breaks_a_rule_of_the_database_raises_what_django_does_and_may_be_tried_again() -> None:
+    alice, _, rename = UserFactory(username="alice"), UserFactory(username="bob"), PreparedUpdate(RENAME)
+    with pytest.raises(IntegrityError):
+        rename.execute("bob", None, None, alice.pk, "")
+    assert rename.execute("carol", None, None, alice.pk, "") == 1
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_prepared_update_in_a_transaction_ends_with_it(django_assert_num_queries: Any) -> None:
+    alice, rename = UserFactory(username="alice"), PreparedUpdate(RENAME)
+    with transaction.atomic():
+        assert rename.execute("bob", None, None, alice.pk, "") == 1
+        transaction.set_rollback(True)
+    assert User.objects.get().username == "alice"
+    connection.close()
+    with django_assert_num_queries(1):
+        assert rename.execute("bob", None, None, alice.pk, "") == 1
+    assert User.objects.get().username == "bob"
 
 
 def test_a_row_is_built_as_the_orm_builds_it(alice: User, django_assert_num_queries: Any) -> None:

@@ -24,7 +24,7 @@ RANKS = (
     ("models",),
     ("keyring",),
     ("queries", "tokens", "rules", "usage", "filters", "lookup"),
-    ("lockout", "sessions", "signing", "housekeeping"),
+    ("lockout", "sessions", "signing", "housekeeping", "last_use"),
     ("passwords",),
     ("proofs",),
     ("services",),

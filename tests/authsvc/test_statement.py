@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import psycopg
@@ -11,7 +12,7 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.transaction import TransactionManagementError
 
 from accounts.models import User
-from authsvc.database import PreparedQuery
+from authsvc.database import PreparedQuery, PreparedUpdate
 from authsvc.statement import Statement
 from tests.factories import UserFactory
 
@@ -86,6 +87,34 @@ def test_a_lost_connection_is_an_operational_error_and_marks_it_as_broken() -> N
     assert connection.errors_occurred
     connection.close_if_unusable_or_obsolete()
     assert query.fetch(user.pk) == (user.username,)
+
+
+@pytest.mark.usefixtures("committed")
+def test_an_update_outside_a_transaction_begins_none_and_is_prepared_once() -> None:
+    user, touch = UserFactory(), PreparedUpdate("UPDATE accounts_user SET is_staff = %s WHERE id = %s")
+    assert [touch.execute(staff, user.pk) for staff in ("true", "false")] == [1, 1]
+    assert connection.connection.info.transaction_status.name == "IDLE"
+    assert prepared_here("UPDATE accounts_user SET is_staff = $1 WHERE id = $2") == 1
+
+
+@pytest.mark.django_db
+def test_an_update_on_a_lost_connection_is_an_error_of_it(raw: Any) -> None:
+    raw.execute("CREATE TEMPORARY TABLE people (id bigint, name text)")
+    statement = Statement(raw, "UPDATE people SET name = %s WHERE id = %s")
+    assert statement.change(["carol", 1]) == 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [raw.info.backend_pid])
+    with pytest.raises(psycopg.OperationalError, match="the connection to the database is lost"):
+        statement.change(["carol", 1])
+
+
+def test_of_an_update_all_rows_are_counted_and_null_is_none(raw: Any) -> None:
+    raw.execute("CREATE TEMPORARY TABLE people (id bigint, name text, at timestamptz)")
+    raw.execute("INSERT INTO people SELECT n, 'somebody' FROM generate_series(1, 3) AS n")
+    statement = Statement(raw, "UPDATE people SET name = %s, at = %s WHERE id > %s")
+    moment = datetime(2026, 3, 1, 12, 30, 0, 5, tzinfo=timezone(timedelta(hours=5)))
+    assert [statement.change([None, moment, number]) for number in (1, 2, 3)] == [2, 1, 0]
+    assert raw.execute("SELECT name, at FROM people ORDER BY id").fetchall()[1:] == [(None, moment)] * 2
 
 
 def test_a_value_beyond_the_columns_type_is_an_error_of_the_data_and_the_statement_lives_on(raw: Any) -> None:
