@@ -18,6 +18,7 @@ from audit import services as audit
 from audit.events import Event
 from authsvc import metrics
 from authsvc.context import current
+from authsvc.database import PreparedUpdate
 from authsvc.problems import DATABASE_ERRORS, InvalidCredential
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ GRACE = timedelta(seconds=10)
 # Spent tokens are kept so long; one that is not there any more was spent longer ago than GRACE.
 REMEMBERED = timedelta(minutes=1)
 USE_RESOLUTION = timedelta(minutes=1)
+
+_note = PreparedUpdate("UPDATE accounts_session SET last_used_at = %s WHERE id = %s AND last_used_at <= %s")
 
 
 @transaction.atomic
@@ -137,7 +140,7 @@ def note_use(*, session: Session, now: datetime) -> None:
     if session.last_used_at > stale:
         return
     try:
-        Session.objects.filter(pk=session.pk, last_used_at__lte=stale).update(last_used_at=now)
+        _note.execute(now, session.pk, stale)
     except DATABASE_ERRORS as error:
         logger.warning("the use of a session could not be recorded: %s", type(error).__name__)
 

@@ -24,6 +24,8 @@ from authsvc import limiter
 from authsvc.mail import _outbox
 from tests.factories import UserFactory, token_of
 
+# How long a connection waits for another's lock.
+IMPATIENCE = {"sqlite": "PRAGMA busy_timeout = 50", "postgresql": "SET lock_timeout = '50ms'"}
 BAD_CREDENTIAL = {
     "type": "about:blank",
     "title": "Unauthorized",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
 import time_machine
-from django.db import OperationalError
-from django.db.models import QuerySet
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import services
 from accounts.models import Session, User
 from audit.models import AuditEvent
-from tests.accounts.conftest import claims_of, sign
-from tests.conftest import BAD_CREDENTIAL, NOT_FOUND, Api, errors_of
+from tests.accounts.conftest import at_once, claims_of, sign
+from tests.conftest import BAD_CREDENTIAL, IMPATIENCE, NOT_FOUND, Api, errors_of
 from tests.factories import PASSWORD, make_key, pair_of, token_of
 
 ROUTE = "/auth/sessions"
@@ -202,16 +202,31 @@ def test_nothing_of_a_token_is_kept_in_clear(api: Api, alice: User) -> None:
     )
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_good_token_is_not_refused_because_its_use_cannot_be_written_down_just_now(
-    api: Api, alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with time_machine.travel("2027-01-31T12:00:00Z", tick=False) as clock:
-        token = token_of(alice)
-        clock.shift(60)
+    token, last = token_of(alice), timezone.now() - timedelta(hours=1)
+    Session.objects.update(last_used_at=last)
+    held, answered = Event(), Event()
 
-        def locked(*words: Any, **names: Any) -> None:
-            raise OperationalError("locked")
+    def hold() -> list[bool]:
+        with transaction.atomic():
+            Session.objects.update(last_used_at=last)
+            held.set()
+            return [answered.wait(30)]
 
-        monkeypatch.setattr(QuerySet, "update", locked)
-        assert opens(api, token) == [True]
+    def impatient() -> list[bool]:
+        held.wait(30)
+        with connection.cursor() as cursor:
+            cursor.execute(IMPATIENCE[connection.vendor])
+        try:
+            return opens(Api(), token)
+        finally:
+            answered.set()
+
+    assert at_once([hold, impatient]) == [[True], [True]]
     assert "the use of a session could not be recorded: OperationalError" in caplog.text
+    assert Session.objects.get().last_used_at == last
+    assert opens(Api(), token) == [True]
+    assert Session.objects.get().last_used_at > last

@@ -22,7 +22,7 @@ from apikeys.queries import key_by_digest
 from audit.models import AuditEvent
 from authsvc.context import NONE
 from authsvc.mail import _outbox
-from tests.conftest import BAD_CREDENTIAL, Api
+from tests.conftest import BAD_CREDENTIAL, IMPATIENCE, Api
 from tests.factories import make_key, token_of
 
 OUTGOING = {
@@ -31,8 +31,6 @@ OUTGOING = {
     "status": 403,
     "detail": "An outgoing secret cannot rotate its key.",
 }
-# How long a connection waits for another's lock.
-IMPATIENCE = {"sqlite": "PRAGMA busy_timeout = 50", "postgresql": "SET lock_timeout = '50ms'"}
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -250,16 +248,19 @@ def test_of_two_first_uses_one_ends_the_outgoing_secret(api: Api, alice: User) -
     assert events("api_key:outgoing_secret_retired") == 1
 
 
+@pytest.mark.parametrize("hours", [1, None], ids=["again", "for the first time"])
 def test_a_good_key_is_not_refused_because_its_use_cannot_be_written_down_just_now(
-    alice: User, caplog: pytest.LogCaptureFixture
+    alice: User, caplog: pytest.LogCaptureFixture, hours: int | None
 ) -> None:
-    _, plaintext = make_key(alice)
+    key, plaintext = make_key(alice)
+    last = hours and timezone.now() - timedelta(hours=hours)
     held, answered = Event(), Event()
+    APIKey.objects.update(last_used_at=last)
 
     def hold() -> None:
         with transaction.atomic():
-            APIKey.objects.update(last_used_at=None)
-            Secret.objects.update(last_used_at=None)
+            APIKey.objects.update(last_used_at=last)
+            Secret.objects.update(last_used_at=last)
             held.set()
             answered.wait(30)
 
@@ -274,4 +275,6 @@ def test_a_good_key_is_not_refused_because_its_use_cannot_be_written_down_just_n
 
     assert at_once([hold, impatient])[1] == 200
     assert "the use of a key could not be recorded" in caplog.text
-    assert (use(plaintext), events("api_key:first_used")) == (200, 1)
+    assert APIKey.objects.get(pk=key.pk).last_used_at == last
+    assert (use(plaintext), events("api_key:first_used")) == (200, 0 if last else 1)
+    assert APIKey.objects.get(pk=key.pk).last_used_at != last
