@@ -78,8 +78,8 @@ class PreparedQuery(Prepared):
 class PreparedUpdate(Prepared):
     """An UPDATE in plain SQL with a ``%s`` for each parameter, for what is written as often as requests come.
 
-    The ORM builds and compiles an UPDATE anew each time, and sends its values as a part of it, so that PostgreSQL plans
-    it anew too (docs/performance.md has the figures).
+    The ORM builds and compiles an UPDATE anew each time, which costs more than the database takes for it
+    (docs/performance.md has the figures).
     """
 
     def __init__(self, sql: str) -> None:
