@@ -3,7 +3,8 @@
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python bench/cost.py [seconds]
 
 For a PostgreSQL on this machine, since it reads /proc. Serves a process for each core, so that each keeps one, on a
-database of its own, with a Redis of its own, and calls each route for so many seconds on 8 connections. The cores for
+database of its own, with a Redis of its own, and calls each route for so many seconds on 8 connections; a key's first
+use in a minute, which is noted, on 16 connections and with a key of its own each time. The cores for
 more requests are that cost, multiplied: an extrapolation, which leaves out the proxy, TLS, the network and what does
 not grow in step.
 """
@@ -15,12 +16,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import load
+import population
 import psycopg
 import service
 
 from tests.flows.callers import Call, calling
 from tests.flows.revocations import answered, new_victim
 
+KEYS = 100_000  # more than are asked for while their first use in a minute is measured, so that each is asked for once
 CONNECTIONS, TICKS = 8, os.sysconf("SC_CLK_TCK")
 RATES = (1_000, 100_000, 1_000_000)  # requests a second
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -44,17 +48,33 @@ def main(seconds: float) -> None:
         workers = [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
         database = stack.enter_context(psycopg.connect(url, autocommit=True))
         http = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
+
+        def used() -> list[float]:
+            return [cpu(pids) for pids in (workers, [row[0] for row in database.execute(BACKENDS)], [redis.pid])]
+
         for name, call in routes(http).items():
             with calling(port, [call], CONNECTIONS) as callers:
                 for caller in callers:
                     caller.wait_for(20)
-                parts = [workers, [row[0] for row in database.execute(BACKENDS)], [redis.pid]]
-                before, began = [cpu(pids) for pids in parts], sum(len(caller.calls) for caller in callers)
+                before, began = used(), sum(len(caller.calls) for caller in callers)
                 time.sleep(seconds)
                 done = sum(len(caller.calls) for caller in callers) - began
-                used = [(cpu(pids) - start) / done for pids, start in zip(parts, before, strict=True)]
+                after = used()
             assert {status for caller in callers for _, status in caller.calls} == {200}, name
-            show(name, done, used)
+            show(name, done, before, after)
+        asked = unused_lately(url, database)
+        load.run(port, asked[: KEYS // 4], 1)  # until all connections are there
+        before, done = used(), int(load.run(port, asked[KEYS // 4 :], seconds).rate * seconds)
+        show("/auth/verify, key, first in a minute", done, before, used())
+
+
+def unused_lately(url: str, database: psycopg.Connection) -> list[bytes]:
+    """Fill the database with keys that nobody has used for an hour, and return a call for each."""
+    population.fill(url, KEYS)
+    for table in ("apikeys_apikey", "apikeys_secret"):
+        database.execute(f"UPDATE {table} SET last_used_at = now() - interval '1 hour'")
+    calls = [("/auth/verify", f"X-API-Key: {population.plaintext(n)}") for n in range(10, KEYS) if population.active(n)]
+    return [load.get(*call) for call in calls]
 
 
 def routes(http: httpx.Client) -> dict[str, Call]:
@@ -73,8 +93,9 @@ def routes(http: httpx.Client) -> dict[str, Call]:
     }
 
 
-def show(name: str, done: int, used: list[float]) -> None:
+def show(name: str, done: int, before: list[float], after: list[float]) -> None:
     """Print the cost of a route and the cores that it makes."""
+    used = [(end - start) / done for start, end in zip(before, after, strict=True)]
     split = ", ".join(
         f"{who} {part * 1e6:.0f}" for who, part in zip(("gunicorn", "PostgreSQL", "Redis"), used, strict=True)
     )

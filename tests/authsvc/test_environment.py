@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql.base import DatabaseWrapper
 
 from authsvc import environment
 from tests.authsvc.conftest import ROOT
@@ -141,6 +142,13 @@ def test_postgresql_gets_lasting_connections_and_statements_bound_by_the_server(
         "prepare_threshold": 2,
     }
     assert found["WEB_CONCURRENCY"] == 2
+
+
+def test_postgresql_may_be_reached_by_its_socket(read_settings: Read) -> None:
+    url = "postgres://u@/name?host=/var/run/postgresql"
+    parameters = DatabaseWrapper(read_settings(DATABASE_URL=url)["DATABASES"]["default"]).get_connection_params()
+    where = {name: parameters.get(name) for name in ("host", "port", "user", "dbname")}
+    assert where == {"host": "/var/run/postgresql", "port": None, "user": "u", "dbname": "name"}
 
 
 @pytest.mark.parametrize(("word", "expected"), [("true", (True, 2)), ("True", (True, 2)), ("false", (False, None))])
