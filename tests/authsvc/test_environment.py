@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db import ConnectionHandler
 
 from authsvc import environment
 from tests.authsvc.conftest import ROOT
@@ -145,8 +145,9 @@ def test_postgresql_gets_lasting_connections_and_statements_bound_by_the_server(
 
 
 def test_postgresql_may_be_reached_by_its_socket(read_settings: Read) -> None:
-    url = "postgres://u@/name?host=/var/run/postgresql"
-    parameters = DatabaseWrapper(read_settings(DATABASE_URL=url)["DATABASES"]["default"]).get_connection_params()
+    database = read_settings(DATABASE_URL="postgres://u@/name?host=/var/run/postgresql")["DATABASES"]["default"]
+    # As Django takes them when it connects.
+    parameters = ConnectionHandler({"default": database})["default"].get_connection_params()
     where = {name: parameters.get(name) for name in ("host", "port", "user", "dbname")}
     assert where == {"host": "/var/run/postgresql", "port": None, "user": "u", "dbname": "name"}
 
