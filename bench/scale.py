@@ -57,7 +57,8 @@ def main(sizes: list[int]) -> None:
         for name, values in turns[size].items():  # each turn beside the smallest's of the same round
             ratios = list(map(truediv, values, turns[min(sizes)][name]))
             low, middle, high = statistics.quantiles(ratios, method="inclusive")
-            show(name, statistics.median(values), middle, f", of the rounds half from {low:.2f} to {high:.2f}")
+            spread = f", of the rounds half from {low:.2f} to {high:.2f}" if size > min(sizes) else ""
+            show(name, statistics.median(values), middle, spread)
         for name, value in {
             **disk(url, size),
             **json.loads(lists.stdout),
