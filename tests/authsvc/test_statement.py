@@ -173,3 +173,16 @@ def test_behind_a_pooler_nothing_is_prepared_and_the_answer_is_the_same() -> Non
         assert prepared_here("%") == before
     finally:
         connection.close()
+
+
+@pytest.mark.usefixtures("committed")
+def test_behind_a_pooler_an_update_is_not_prepared_and_writes_the_same() -> None:
+    user, touch = UserFactory(), PreparedUpdate("UPDATE accounts_user SET last_login = %s WHERE id = %s")
+    before, moment = prepared_here("%"), user.created_at
+    connection.connection.prepare_threshold = None
+    try:
+        assert [touch.execute(moment, pk) for pk in (user.pk, user.pk, 0)] == [1, 1, 0]
+        assert prepared_here("%") == before
+    finally:
+        connection.close()
+    assert User.objects.get().last_login == moment
