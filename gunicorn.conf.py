@@ -8,14 +8,15 @@ from typing import Any
 
 from django.conf import settings
 
-from authsvc import logs, processes
+from authsvc import logs
+from authsvc.server import balance
+from authsvc.server.worker import settle
 from authsvc.startup import require_settings
-from authsvc.worker import settle
 
 require_settings()
 
 bind = f"127.0.0.1:{settings.PORT}"
-worker_class = "authsvc.worker.Worker"  # gthread, but for what docs/decisions.md says
+worker_class = "authsvc.server.worker.Worker"  # gthread, but for what docs/decisions.md says
 workers = settings.WEB_CONCURRENCY
 threads = settings.THREADS
 keepalive = 15  # seconds; a proxy should keep its side shorter
@@ -36,7 +37,7 @@ secure_scheme_headers: dict[str, str] = {}
 # The control socket is a way into the process that nothing here needs.
 control_socket_disable = True
 logconfig_dict = logs.server(settings.LOG_LEVEL)
-logger_class = "authsvc.worker.Logger"
+logger_class = "authsvc.server.worker.Logger"
 
 # Where the processes share what they count for /metrics. A reload, which reads this file anew, keeps the folder.
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
@@ -47,17 +48,17 @@ Path(os.environ[METRICS]).mkdir(parents=True, exist_ok=True)
 
 def pre_fork(server: object, worker: object) -> None:
     """Before each worker begins, in the first process."""
-    processes.take_place(server, worker)
+    balance.take_place(server, worker)
 
 
 def post_fork(server: object, worker: object) -> None:
     """Once in each worker, before it has loaded anything."""
-    processes.keep_core(worker)
+    balance.keep_core(worker)
 
 
 def post_worker_init(worker: object) -> None:
     """Once in each worker, before its first request."""
-    from authsvc.server import answer_as_the_api_does  # noqa: PLC0415  it needs the settings, and the master needs none
+    from authsvc.server.errors import answer_as_the_api_does  # noqa: PLC0415  it needs the settings, and the master needs none
 
     answer_as_the_api_does()
     settle()
@@ -66,14 +67,14 @@ def post_worker_init(worker: object) -> None:
 def post_request(worker: object, request: Any, environ: dict[str, Any], response: object) -> None:
     """After each answer."""
     if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-        from authsvc.server import drain  # noqa: PLC0415  as above
+        from authsvc.server.errors import drain  # noqa: PLC0415  as above
 
         drain(request.body, environ["gunicorn.socket"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
 def child_exit(server: object, worker: object) -> None:
     """After a worker has ended, in the first process."""
-    processes.leave_seat(worker)
+    balance.leave_seat(worker)
 
 
 def on_exit(server: object) -> None:

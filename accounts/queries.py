@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.html import escape
 
 from accounts.models import Scope, Session, User, role_names, scope_names
-from authsvc.database import PreparedQuery, build
+from authsvc.database.prepared import PreparedQuery, build
 from authsvc.problems import DATABASE_ERRORS
 
 # What request.user holds; the password's hash stays in the database, and what a request seldom needs is read on demand.

@@ -18,7 +18,7 @@ from audit import services as audit
 from audit.events import Event
 from authsvc import metrics
 from authsvc.context import current
-from authsvc.database import PreparedUpdate
+from authsvc.database.prepared import PreparedUpdate
 from authsvc.problems import DATABASE_ERRORS, InvalidCredential
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from apikeys.models import APIKey, Secret
 from audit import services as audit
 from audit.events import Event
 from authsvc.context import RequestContext
-from authsvc.database import PreparedUpdate
+from authsvc.database.prepared import PreparedUpdate
 
 RESOLUTION = timedelta(minutes=1)
 

@@ -12,7 +12,7 @@ from accounts.models import User, scope_names
 from accounts.queries import USER_FIELDS, build_user
 from apikeys.keys import SHOWN_LENGTH
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret, Usage
-from authsvc.database import PreparedQuery, build
+from authsvc.database.prepared import PreparedQuery, build
 
 # What judging needs; the rest stays in the database.
 SECRET_FIELDS = ("id", "retires_at", "last_used_at")

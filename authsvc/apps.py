@@ -9,7 +9,8 @@ class ProjectConfig(AppConfig):
     name = "authsvc"
 
     def ready(self) -> None:
-        from authsvc import checks, connections  # noqa: F401, PLC0415  checks register themselves once apps are loaded
+        from authsvc import checks  # noqa: F401, PLC0415  checks register themselves once apps are loaded
+        from authsvc.database import connections  # noqa: PLC0415  as above
 
         connections.keep_connections()
         connections.heed_poolers()

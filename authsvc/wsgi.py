@@ -7,7 +7,7 @@ from authsvc.startup import require_checks, require_settings, serving
 require_settings()
 django.setup(set_prefix=False)
 
-from authsvc.handler import Handler  # noqa: E402  it needs the settings
+from authsvc.server.handler import Handler  # noqa: E402  it needs the settings
 
 application = Handler()
 require_checks()

@@ -22,7 +22,7 @@ import load
 import service
 
 FLOOR, SAME_WORKER = "floor: one prepared SELECT", "floor: the same, the project's worker"
-WORKERS = {SAME_WORKER: "authsvc.worker.Worker"}  # of the floors; the others have gunicorn's own
+WORKERS = {SAME_WORKER: "authsvc.server.worker.Worker"}  # of the floors; the others have gunicorn's own
 PORT = 8181
 
 

@@ -18,7 +18,7 @@ from accounts.models import User
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # libpq is PostgreSQL's alone.
-collect_ignore = ["test_statement.py"] if os.environ["DATABASE_URL"].startswith("sqlite") else []
+collect_ignore = ["database/test_libpq.py"] if os.environ["DATABASE_URL"].startswith("sqlite") else []
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from rest_framework.views import APIView
 from accounts.models import User
 from authsvc.api import JSONNegotiation
 from authsvc.apiview import ApiView, Response
-from authsvc.connections import keep_connections
-from authsvc.handler import Handler
+from authsvc.database.connections import keep_connections
+from authsvc.server.handler import Handler
 from protected.views import AnyView
 from tests.factories import make_key, token_of
 

@@ -15,7 +15,8 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.utils.functional import empty
 from gunicorn import util
 
-from authsvc import server, startup
+from authsvc import startup
+from authsvc.server import errors
 from tests.authsvc.conftest import ROOT, run
 
 CHECK = ("manage.py", "check")
@@ -134,7 +135,7 @@ def gunicorn_settings(use: Callable[..., None], tmp_path: Path, monkeypatch: pyt
 
 def test_gunicorn_serves_on_loopback_as_the_variables_say(gunicorn_settings: dict[str, Any]) -> None:
     names = ("bind", "workers", "threads", "worker_class")
-    assert [gunicorn_settings[name] for name in names] == ["127.0.0.1:9000", 3, 5, "authsvc.worker.Worker"]
+    assert [gunicorn_settings[name] for name in names] == ["127.0.0.1:9000", 3, 5, "authsvc.server.worker.Worker"]
     assert gunicorn_settings["logconfig_dict"]["loggers"]["gunicorn.error"]["level"] == "WARNING"
     assert gunicorn_settings["control_socket_disable"] is True
     assert gunicorn_settings["limit_request_field_size"] > 100_000
@@ -161,7 +162,7 @@ def test_each_worker_of_gunicorn_answers_with_problems(
     monkeypatch.setattr(gc, "freeze", lambda: settled.append("frozen"))
     monkeypatch.setattr(gc, "set_threshold", lambda *numbers: settled.append(numbers))
     gunicorn_settings["post_worker_init"](object())
-    assert util.write_error is server.write_problem
+    assert util.write_error is errors.write_problem
     assert settled == ["frozen", (10_000, 10, 10)]
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from authsvc import connections
+from authsvc.database import connections
 from tests.flows.callers import calling
 from tests.flows.conftest import Server, bearer, eventually, free_port, new_name
 from tests.flows.pgbouncer import PgBouncer, program

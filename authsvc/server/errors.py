@@ -11,7 +11,7 @@ from gunicorn.http.errors import ParseException
 
 from authsvc.middleware import api_headers
 from authsvc.problems import MEDIA_TYPE, title
-from authsvc.worker import Response
+from authsvc.server.worker import Response
 
 DRAIN_SECONDS = 5.0  # as long as gunicorn itself gives a client here
 DRAIN_STEP = 16 * 1024  # bytes

@@ -8,7 +8,7 @@ import pytest
 from django.http import Http404, HttpResponse
 from django.urls import get_script_prefix, set_script_prefix
 
-from authsvc.handler import Handler, Request
+from authsvc.server.handler import Handler, Request
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from authsvc import processes
-from authsvc.processes import SEATS, another_has_fewer, keep_core, leave_seat, take_place, tell
+from authsvc.server import balance
+from authsvc.server.balance import SEATS, another_has_fewer, keep_core, leave_seat, take_place, tell
 
 
 def cores_of(available: set[int] | None, processes: int, living: list[int | None], monkeypatch: Any) -> int | None:
@@ -72,7 +72,7 @@ def test_a_process_that_may_not_choose_its_core_serves_all_the_same(monkeypatch:
 def seats(monkeypatch: pytest.MonkeyPatch) -> memoryview:
     """Seats of this test's own."""
     made = memoryview(array("I", [0] * SEATS))
-    monkeypatch.setattr(processes, "seats", made)
+    monkeypatch.setattr(balance, "seats", made)
     return made
 
 
@@ -131,9 +131,9 @@ def test_a_process_waits_for_one_that_has_fewer(mine: int, told: list[int], wait
 
 
 def test_all_processes_see_the_same_seats() -> None:
-    processes.seats[SEATS - 1] = 0
-    child = get_context("fork").Process(target=processes.seats.__setitem__, args=(SEATS - 1, 5))
+    balance.seats[SEATS - 1] = 0
+    child = get_context("fork").Process(target=balance.seats.__setitem__, args=(SEATS - 1, 5))
     child.start()
     child.join()
-    assert processes.seats[SEATS - 1] == 5
-    processes.seats[SEATS - 1] = 0
+    assert balance.seats[SEATS - 1] == 5
+    balance.seats[SEATS - 1] = 0

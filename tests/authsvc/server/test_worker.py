@@ -17,11 +17,11 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from authsvc import processes
-from authsvc import worker as module
 from authsvc.middleware import api_headers
-from authsvc.server import answer_as_the_api_does, write_problem
-from authsvc.worker import (
+from authsvc.server import balance
+from authsvc.server import worker as module
+from authsvc.server.errors import answer_as_the_api_does, write_problem
+from authsvc.server.worker import (
     TURN,
     TURNS,
     Logger,
@@ -322,12 +322,12 @@ def listener() -> Iterator[socket.socket]:
 def test_a_process_leaves_a_new_connection_to_one_that_has_fewer(
     others: list[int], taken: bool, worker: Worker, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "seats", memoryview(array("I", [9, *others])))
+    monkeypatch.setattr(balance, "seats", memoryview(array("I", [9, *others])))
     monkeypatch.setattr(worker, "enqueue_req", lambda conn: conn.sock.close())
 
     def other_takes_it(seconds: float) -> None:
         listener.accept()[0].close()
-        processes.seats[1] = 9
+        balance.seats[1] = 9
 
     monkeypatch.setattr(time, "sleep", other_takes_it)
     worker.nr_conns = 8
@@ -339,7 +339,7 @@ def test_a_process_takes_a_connection_that_the_one_with_fewer_does_not_take(
     worker: Worker, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(processes, "seats", memoryview(array("I", [9, 1])))
+    monkeypatch.setattr(balance, "seats", memoryview(array("I", [9, 1])))
     monkeypatch.setattr(worker, "enqueue_req", lambda conn: conn.sock.close())
     monkeypatch.setattr(time, "sleep", waited.append)
     worker.nr_conns = 8
@@ -352,7 +352,7 @@ def test_a_process_tells_the_others_what_it_has_before_it_waits(
     alive: bool, told: int, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seats, seen = memoryview(array("I", [7, 7])), []
-    monkeypatch.setattr(processes, "seats", seats)
+    monkeypatch.setattr(balance, "seats", seats)
     monkeypatch.setattr(ThreadWorker, "wait_for_and_dispatch_events", lambda self, timeout: seen.extend(seats.tolist()))
     worker.seat, worker.nr_conns, worker.alive = 1, 3, alive
     worker.wait_for_and_dispatch_events(1.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 
-from authsvc.server import drain, write_problem
+from authsvc.server.errors import drain, write_problem
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_client_has_seconds_in_all_and_not_for_each_piece(
     client: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter((0.0, 0.0, 3.0, 5.0))
-    monkeypatch.setattr("authsvc.server.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("authsvc.server.errors.time.monotonic", lambda: next(clock))
     body = Body(*[b"a"] * 9)
     drain(body, client, 1_000_000)
     assert len(body.asked) == 2

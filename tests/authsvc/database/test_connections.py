@@ -9,7 +9,7 @@ import pytest
 from django.core.signals import request_started
 from django.db import connection, reset_queries
 
-from authsvc.connections import drop_dead_connections, keep_connections
+from authsvc.database.connections import drop_dead_connections, keep_connections
 from tests.authsvc.conftest import ROOT
 from tests.conftest import Api
 from tests.factories import UserFactory, token_of

@@ -12,8 +12,8 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.transaction import TransactionManagementError
 
 from accounts.models import User
-from authsvc.database import PreparedQuery, PreparedUpdate
-from authsvc.statement import Statement
+from authsvc.database.libpq import Statement
+from authsvc.database.prepared import PreparedQuery, PreparedUpdate
 from tests.factories import UserFactory
 
 ECHO = "SELECT %s::bigint, true"

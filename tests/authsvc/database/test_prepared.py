@@ -12,7 +12,7 @@ from accounts.models import User
 from apikeys import keys
 from apikeys.models import Secret
 from apikeys.services import issue_key
-from authsvc.database import PreparedQuery, PreparedUpdate, build
+from authsvc.database.prepared import PreparedQuery, PreparedUpdate, build
 from tests.factories import UserFactory
 
 Rows = QuerySet[Any, Any]

@@ -11,7 +11,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.base import ModelState
 from psycopg import Connection, Error, pq
 
-from authsvc.statement import Statement
+from authsvc.database.libpq import Statement
 
 M = TypeVar("M", bound=Model)
 

@@ -17,7 +17,7 @@ from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
-from authsvc import processes
+from authsvc.server import balance
 
 NEW_OBJECTS = 10_000  # containers that a process makes more than it drops before it looks for cycles among them
 LINGER = 2  # milliseconds that a thread waits for a client that has just been answered
@@ -35,7 +35,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
     be the same for all that a proxy opens at once and keeps: then one core serves and the others are idle.
     """
 
-    seat: int | None = None  # among processes.seats
+    seat: int | None = None  # among balance.seats
 
     def init_process(self) -> None:
         """Serve, until told to stop."""
@@ -47,14 +47,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
     def accept(self, listener: Any) -> None:
         """Take a new connection, unless a process with fewer does so meanwhile."""
         for _ in range(TURNS):
-            if not processes.another_has_fewer(self):
+            if not balance.another_has_fewer(self):
                 break
             time.sleep(TURN)
         super().accept(listener)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait until there is something to do, and do it; the other processes know meanwhile what this one has."""
-        processes.tell(self)
+        balance.tell(self)
         super().wait_for_and_dispatch_events(timeout)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
