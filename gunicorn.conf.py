@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 
@@ -23,10 +22,10 @@ keepalive = 15  # seconds; a proxy should keep its side shorter
 timeout = 30  # seconds without a sign of life, after which a worker is replaced
 graceful_timeout = 30  # seconds that running requests get at a stop or reload
 
-# A bearer of 100 kB is a bad credential like any other and gets the same 401, so that a header may be that long.
+# Larger than any token that this service accepts.
 limit_request_line = 8190  # bytes
 limit_request_fields = 64
-limit_request_field_size = 131_072  # bytes
+limit_request_field_size = 16_384  # bytes
 
 # No header of a request moves its path or changes its scheme before Django sees it, whoever the peer is: which proxy is
 # believed, and on what, TRUSTED_PROXIES alone decides. gunicorn by itself believes everybody on this machine.
@@ -62,14 +61,6 @@ def post_worker_init(worker: object) -> None:
 
     answer_as_the_api_does()
     settle()
-
-
-def post_request(worker: object, request: Any, environ: dict[str, Any], response: object) -> None:
-    """After each answer."""
-    if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-        from authsvc.server.errors import drain  # noqa: PLC0415  as above
-
-        drain(request.body, environ["gunicorn.socket"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
 def child_exit(server: object, worker: object) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
 from accounts import passwords
 from accounts.models import User
 from authsvc.problems import InvalidCredential
+from authsvc.throttling import limit_address
 
 
 class ConsoleBackend(ModelBackend):
@@ -18,9 +20,10 @@ class ConsoleBackend(ModelBackend):
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
-        """Return the user of a name or address and its password, or None. Raises LockedOut."""
+        """Return the user of a name or address and its password, or None. Raises RateLimited."""
         if not username or not password:
             return None
+        limit_address(settings.LOGIN_RATE, "login")
         try:
             return passwords.prove(username=username, password=password, where="console")
         except InvalidCredential:

@@ -14,15 +14,11 @@ from accounts.authentication import JWTAuthentication, session_of, user_of
 from accounts.models import Session
 from accounts.permissions import IsPerson, IsUser
 from accounts.tokens import TokenPair
-from authsvc import limiter
-from authsvc.addresses import bucket
 from authsvc.api import parse, parse_query
 from authsvc.apiview import ApiView, Response
-from authsvc.context import current
 from authsvc.pagination import link_to, page
-from authsvc.problems import RateLimited, reading_only
-
-MAILS_A_MINUTE = "30/minute"  # asked for from one address
+from authsvc.problems import reading_only
+from authsvc.throttling import limit_address
 
 
 class SignupIsOpen(BasePermission):
@@ -42,7 +38,9 @@ class SignupView(ApiView):
 
     @schema.signup
     def post(self, request: Request) -> Response:
-        user = services.sign_up(**parse(serializers.SignupRequest, request))
+        asked = parse(serializers.SignupRequest, request)
+        limit_address(settings.SIGNUP_RATE, "signup")
+        user = services.sign_up(**asked)
         return Response(serializers.UserResponse(user).data, status=201)
 
 
@@ -54,7 +52,9 @@ class LoginView(ApiView):
 
     @schema.login
     def post(self, request: Request) -> Response:
-        return tokens(services.log_in(**parse(serializers.LoginRequest, request)))
+        asked = parse(serializers.LoginRequest, request)
+        limit_address(settings.LOGIN_RATE, "login")
+        return tokens(services.log_in(**asked))
 
 
 class RefreshView(ApiView):
@@ -137,9 +137,7 @@ class MailView(ApiView):
     def ask(self, request: Request, send: Callable[..., None]) -> Response:
         """Send what is asked for, unless one address asks too often. Raises RateLimited."""
         asked = parse(serializers.AddressRequest, request)
-        verdict = limiter.hit(MAILS_A_MINUTE, "mail", bucket(current.get().address))
-        if not verdict.passes:
-            raise RateLimited(verdict)
+        limit_address(settings.MAIL_RATE, "mail")
         send(**asked)
         return Response({"status": "accepted"}, status=202)
 

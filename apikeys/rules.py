@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from accounts.models import Scope, User
-from authsvc import limiter
+from authsvc import rates
 from authsvc.addresses import parse_network
 
 NAME_LENGTH = 100  # characters
@@ -76,7 +76,7 @@ def allowed_ips(listed: Iterable[str]) -> str:
 def rate_limit(value: str | None) -> str:
     """Return limits as they are stored; "" for none."""
     try:
-        return limiter.canonical(value) if value else ""
+        return rates.canonical(value) if value else ""
     except ValueError as error:
         message = "Written as 100/minute, or several as 10/second; 1000/hour, each second, minute, hour or day once."
         raise invalid("rate_limit", "invalid_rate_limit", message) from error

@@ -14,13 +14,10 @@ from apikeys import leaks, queries, schema, serializers, services, usage
 from apikeys.authentication import APIKeyAuthentication
 from apikeys.models import APIKey, Secret
 from apikeys.permissions import IsService
-from authsvc import limiter
-from authsvc.addresses import bucket
 from authsvc.api import parse, parse_query
 from authsvc.apiview import ApiView, Response
-from authsvc.context import current
 from authsvc.pagination import link_to, page
-from authsvc.problems import RateLimited
+from authsvc.throttling import limit_address
 
 REPORTS_A_MINUTE = "30/minute"  # from one address, unless GitHub has signed them
 
@@ -142,9 +139,7 @@ class ReportView(ApiView):
     def post(self, request: Request) -> Response:
         signed = leaks.is_signed(request._request.body, request.headers)
         if not signed:  # GitHub reports as much as it finds, and all of it from a few addresses
-            verdict = limiter.hit(REPORTS_A_MINUTE, "report", bucket(current.get().address))
-            if not verdict.passes:
-                raise RateLimited(verdict)
+            limit_address(REPORTS_A_MINUTE, "report")
         for leak in leaks.read_report(request.data, signed=signed):
             leaks.revoke_leaked(leak)
         return Response({"status": "accepted"}, status=202)

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from authsvc import rates
+
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 # WAL lets readers go on beside the one writer; with it, NORMAL risks at worst the last commits in a power cut.
@@ -70,6 +72,16 @@ def integer(name: str, default: int, low: int, high: int) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", value) or not low <= int(value) <= high:
         raise ImproperlyConfigured(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
     return int(value)
+
+
+def rate(name: str, default: str) -> str:
+    """Return limits such as ``20/hour`` in one form, "" for ``none``."""
+    value = text(name, default)
+    try:
+        return "" if value.lower() == "none" else rates.canonical(value)
+    except ValueError as error:
+        message = f"{name} must be written as 20/hour, or several as 5/minute; 20/hour, or none; not {value!r}."
+        raise ImproperlyConfigured(message) from error
 
 
 def boolean(name: str, default: bool) -> bool:

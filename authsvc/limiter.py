@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,8 +17,6 @@ from authsvc import metrics
 
 logger = logging.getLogger(__name__)
 
-PART = re.compile(r"([1-9][0-9]{0,6}) ?/ ?(second|minute|hour|day)", re.ASCII)
-MOST_PARTS = 4
 REDIS_TIMEOUT = 0.25  # seconds; a request waits no longer for its count
 REDIS_PAUSE = 1.0  # seconds without a new attempt after a failure, so that a Redis that is away does not slow everybody
 
@@ -53,15 +50,6 @@ class State:
 
 
 state = State()
-
-
-def canonical(text: str) -> str:
-    """Return limits such as ``10/second; 1000/hour`` in one form. Raises ValueError for anything else."""
-    parts = [PART.fullmatch(part.strip()) for part in text.split(";")]
-    found = [(int(part[1]), part[2]) for part in parts if part is not None]
-    if len(found) != len(parts) or len(parts) > MOST_PARTS or len({unit for _, unit in found}) != len(found):
-        raise ValueError(text)
-    return "; ".join(f"{amount}/{unit}" for amount, unit in found)
 
 
 @lru_cache(maxsize=1024)

@@ -28,6 +28,7 @@ NOT_FOUND = "The resource does not exist, or it is not yours."
 NO_CREDENTIAL = "This resource needs a credential, and none was sent that it accepts."
 BAD_CREDENTIAL = "The credential is not valid."
 NOT_GRANTED = "The credential is good, but it does not grant this."
+TOO_LARGE = "The request body is too large."
 DATABASE_AWAY = "The database cannot be reached; try again shortly."
 DEFAULT_CHALLENGE = 'Bearer realm="authsvc"'
 # InternalError is what a database answers to a write while it is read-only, as after a failover.
@@ -98,6 +99,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if isinstance(error, PermissionDenied | exceptions.PermissionDenied):
         permission_refused.send(sender=None, credential=context["request"].auth)
         return problem(403, refusal(error))
+    if isinstance(error, RequestDataTooBig):
+        return problem(413, TOO_LARGE)
     if isinstance(error, DATABASE_ERRORS):
         return unavailable(error)
     if isinstance(error, exceptions.APIException):
@@ -185,7 +188,7 @@ def utf8(text: str) -> str:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: a request that Django itself refuses, such as one with a wrong Host."""
     if isinstance(exception, RequestDataTooBig):
-        return problem(413, "The request body is too large.")
+        return problem(413, TOO_LARGE)
     return problem(400, "The request is not valid.")
 
 
@@ -208,6 +211,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if isinstance(error, DATABASE_ERRORS):
         return unavailable(error)
+    if isinstance(error, exceptions.APIException) and error.status_code == 503:
+        return problem(503, sentence(error), headers={"Retry-After": "5"})
     return problem(500, "The service failed; the operator's log has the request's id.")
 
 

@@ -33,6 +33,9 @@ CORS_ORIGINS = environment.listing(
 HTTPS = environment.boolean("HTTPS", default=False)
 TRUSTED_PROXIES = environment.integer("TRUSTED_PROXIES", 0, low=0, high=16)
 SIGNUP_ENABLED = environment.boolean("SIGNUP_ENABLED", default=True)
+SIGNUP_RATE = environment.rate("SIGNUP_RATE", "20/hour")
+LOGIN_RATE = environment.rate("LOGIN_RATE", "60/minute")
+MAIL_RATE = environment.rate("MAIL_RATE", "30/minute")
 REQUIRE_VERIFIED_EMAIL = environment.boolean("REQUIRE_VERIFIED_EMAIL", default=False)
 APP_URL = environment.matching(
     "APP_URL", "http://localhost:3000", r"https?://[^\s/?#@]+(/[^\s?#]*)?", "an address such as https://app.example.com"
@@ -61,6 +64,7 @@ if API_KEY_EXPIRE_DAYS > API_KEY_MAX_EXPIRE_DAYS:
 
 DATABASES = {"default": environment.database("DATABASE_URL", "sqlite:///db.sqlite3", BASE_DIR)}
 ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+DATABASE_TIMEOUT = environment.integer("DATABASE_TIMEOUT", 10, low=1, high=300)  # seconds
 PORT = environment.integer("PORT", 8000, low=1, high=65535)
 # SQLite has one writer at a time, so a second process adds waiting and no speed.
 WEB_CONCURRENCY = environment.integer("WEB_CONCURRENCY", 1 if ON_SQLITE else 2, low=1, high=256)

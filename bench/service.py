@@ -53,6 +53,7 @@ def variables(database_url: str, **more: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "SECRET_KEY": secrets.token_urlsafe(48),
         "LOG_LEVEL": "WARNING",
+        **dict.fromkeys(("SIGNUP_RATE", "LOGIN_RATE", "MAIL_RATE"), "none"),
         **more,
     }
 

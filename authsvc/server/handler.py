@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.signals import request_started
 from django.http import HttpRequest
@@ -14,6 +15,15 @@ from django.urls import ResolverMatch
 from authsvc.pages import is_page
 
 
+class TooLarge:
+    """The body of a request that has more than DATA_UPLOAD_MAX_MEMORY_SIZE bytes."""
+
+    def read(self, size: int = -1) -> NoReturn:
+        raise RequestDataTooBig("The request body is too large.")
+
+    readline = read
+
+
 class Request(WSGIRequest):
     """A request whose Content-Type may be nonsense, and whose body may come in chunks.
 
@@ -21,13 +31,18 @@ class Request(WSGIRequest):
     outside everything that turns exceptions into answers. Such a type is no type: the view answers 415.
 
     Django reads no body without a length and takes a chunked one (RFC 9112, section 7.1) for an empty one. So it is
-    read here, up to one byte more than a body may have, which whoever reads it then answers with 413.
+    read here, up to one byte more than a body may have.
+
+    A body that is too large, or that the server has not waited for, raises RequestDataTooBig when it is read.
     """
 
     def __init__(self, environ: dict[str, Any]) -> None:
         # The server puts the chunks together; what it marks as terminated can be read without knowing its length.
-        if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
-            body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+        length, limit = environ.get("CONTENT_LENGTH", ""), settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if environ.get("authsvc.cut_short") or (length.isdigit() and int(length) > limit):
+            environ["wsgi.input"], environ["CONTENT_LENGTH"] = TooLarge(), str(limit + 1)
+        elif "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
+            body = environ["wsgi.input"].read(limit + 1)
             environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
         super().__init__(environ)
 

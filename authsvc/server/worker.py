@@ -15,27 +15,26 @@ from typing import Any
 
 from gunicorn import glogging, util
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import ThreadWorker
 
 from authsvc.server import balance
+from authsvc.server.connection import Connection
+from authsvc.server.framing import Progress
+from authsvc.server.slow_clients import SlowClients
 
 NEW_OBJECTS = 10_000  # containers that a process makes more than it drops before it looks for cycles among them
 LINGER = 2  # milliseconds that a thread waits for a client that has just been answered
 TURN, TURNS = 0.0002, 5  # seconds that a process waits for one with fewer connections to take a new one, and how often
-BODY = {"CONTENT-LENGTH", "TRANSFER-ENCODING"}  # what a request with a body says of it
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
-    """A thread stays with a connection as long as its client goes on asking and nobody waits for a thread.
+class Worker(SlowClients):
+    """Serves with the classes below, and takes its share of the connections of all processes.
 
-    gunicorn's own gives a connection back to its main thread after each request, which hands it out again for the next:
-    two changes of threads for each request, and of the interpreter's lock.
-
-    A new connection goes to the process that has fewest. With gunicorn's own it goes to the first that looks, which may
-    be the same for all that a proxy opens at once and keeps: then one core serves and the others are idle.
+    A thread stays with a connection as long as its client goes on asking and nobody waits for a thread: gunicorn's own
+    gives it back to its main thread after each request.
     """
 
     seat: int | None = None  # among balance.seats
+    wsgi: Any  # the application
 
     def init_process(self) -> None:
         """Serve, until told to stop."""
@@ -43,6 +42,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
         wsgi.Response, wsgi.base_environ, util.http_date = Response, environs(self.cfg), http_date
         remember(self.cfg)
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the application, which learns when each request was complete and whether its body is."""
+        super().load_wsgi()
+        application = self.wsgi
+
+        def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            outlet = environ["gunicorn.socket"]
+            environ["authsvc.arrived"], environ["authsvc.cut_short"] = outlet.arrived, outlet.cut_short
+            return application(environ, start_response)
+
+        self.wsgi = call
 
     def accept(self, listener: Any) -> None:
         """Take a new connection, unless a process with fewer does so meanwhile."""
@@ -57,21 +68,41 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annotations
         balance.tell(self)
         super().wait_for_and_dispatch_events(timeout)
 
-    def handle_request(self, req: Any, conn: Any) -> bool:
-        """Answer a request and those that follow at once; say whether the connection can be kept."""
-        kept: bool = super().handle_request(req, conn)
-        while kept and self.stays(req, conn):
-            req = next(conn.parser)
-            kept = super().handle_request(req, conn)
+    def handle(self, conn: Connection) -> bool:
+        """Answer a request and those that follow immediately; tell whether the connection can be kept."""
+        kept: bool = super().handle(conn)
+        while kept:
+            conn.begin()
+            if not self.can_keep_thread(conn):
+                break
+            kept = super().handle(conn)
         return kept
 
-    def stays(self, req: Any, conn: Any) -> bool:
-        """Say whether this thread goes on: nobody waits for one, no body may be left unread, and a request comes."""
-        if not self.alive or self.tpool._work_queue.qsize() or not BODY.isdisjoint([name for name, _ in req.headers]):
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """Answer one request. Its body is here, or is not waited for: the client need not be asked for it."""
+        req._expected_100_continue = False
+        kept: bool = super().handle_request(req, conn)
+        return kept
+
+    def can_keep_thread(self, conn: Connection) -> bool:
+        """Tell whether the thread of a connection goes on with its next request."""
+        if not self.alive or conn.lane.waiting or conn.outlet.is_pending:
             return False
-        poll = select.poll()
-        poll.register(conn.sock, select.POLLIN)
-        return bool(poll.poll(LINGER))
+        try:
+            if not conn.received.data and not (poll(conn.outlet.sock) and conn.take()):
+                return False
+            complete = conn.progress() is Progress.COMPLETE
+        except OSError:  # the client has gone, as the main thread will see
+            return False
+        conn.outlet.arrived = time.monotonic()
+        return complete and self.lanes.lane_of(conn) is conn.lane
+
+
+def poll(sock: Any) -> bool:
+    """Wait LINGER for a client that has just been answered, and tell whether it has sent something."""
+    watch = select.poll()
+    watch.register(sock, select.POLLIN)
+    return bool(watch.poll(LINGER))
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # as above
@@ -80,6 +111,10 @@ class Response(wsgi.Response):  # type: ignore[misc]  # as above
     headers_sent: bool
     # Headers that gunicorn would take as they are; what is here is what the API's answers have in common.
     known: frozenset[tuple[str, str]] = frozenset()
+
+    def __init__(self, req: Any, sock: Any, cfg: Any) -> None:
+        super().__init__(req, sock, cfg)
+        self.must_close = getattr(sock, "must_close", False)
 
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
         """Take an answer's headers. Raises gunicorn's errors for one that cannot be sent."""

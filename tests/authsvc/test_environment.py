@@ -20,6 +20,7 @@ NAMES = [name for _, name, _ in EXAMPLE]
 BOOLEAN = ("maybe", "2", "truee", "\N{FULLWIDTH DIGIT ONE}", "None")
 NUMBER = ("-1", "many", "1.0", "1e3", "0x10", "1_0", "1 0", "\N{ARABIC-INDIC DIGIT THREE}", "9" * 19, "\udcff")
 URL = ("nonsense", "://", "http://host", "//host", "POSTGRES", "postgres:/host/db")
+RATE = ("0", "20", "off", "0/hour", "20/week", "-1/hour", "5/hour; 6/hour", "20/hour,", "none; 1/hour")
 WRONG: dict[str, tuple[str, ...]] = {
     "SECRET_KEY": ("", " " * 40, "k" * 31, f"  {'k' * 31}  ", "\udcff" * 40),
     "SECRET_KEY_FALLBACKS": ("k" * 31, f"{'k' * 32},short", "\udcff" * 40),
@@ -63,6 +64,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "PORT": (*NUMBER, "0", "65536"),
     "WEB_CONCURRENCY": (*NUMBER, "0", "257"),
     "THREADS": (*NUMBER, "0", "257"),
+    "DATABASE_TIMEOUT": (*NUMBER, "0", "301"),
+    "SIGNUP_RATE": RATE,
+    "LOGIN_RATE": RATE,
+    "MAIL_RATE": RATE,
 }
 
 

@@ -17,6 +17,7 @@ from redis import Redis
 
 from accounts.models import User
 from authsvc import limiter
+from authsvc.rates import canonical
 from tests.conftest import Api
 from tests.factories import make_key
 from tests.redis import EITHER, IN_REDIS, REDIS
@@ -82,7 +83,7 @@ def in_parallel(work: Callable[[], bool], pool: ThreadPoolExecutor) -> int:
     ],
 )
 def test_a_limit_is_kept_in_one_form(written: str, stored: str) -> None:
-    assert limiter.canonical(written) == stored
+    assert canonical(written) == stored
     assert [limit.amount for limit in limiter.items(stored)] == [int(p.split("/")[0]) for p in stored.split("; ")]
 
 
@@ -113,7 +114,7 @@ def test_a_limit_is_kept_in_one_form(written: str, stored: str) -> None:
 )
 def test_what_is_no_limit_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match=r"\A") as refusal:
-        limiter.canonical(written)
+        canonical(written)
     assert refusal.value.args == (written,)
 
 

@@ -20,6 +20,7 @@ MAY_IMPORT = {
 }
 # Inside an app: a module imports what stands above it, and nothing beside it or below.
 RANKS = (
+    ("hashing",),
     ("names", "keys", "hashers", "events"),
     ("models",),
     ("keyring",),

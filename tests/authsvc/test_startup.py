@@ -138,7 +138,7 @@ def test_gunicorn_serves_on_loopback_as_the_variables_say(gunicorn_settings: dic
     assert [gunicorn_settings[name] for name in names] == ["127.0.0.1:9000", 3, 5, "authsvc.server.worker.Worker"]
     assert gunicorn_settings["logconfig_dict"]["loggers"]["gunicorn.error"]["level"] == "WARNING"
     assert gunicorn_settings["control_socket_disable"] is True
-    assert gunicorn_settings["limit_request_field_size"] > 100_000
+    assert gunicorn_settings["limit_request_field_size"] == 16_384
 
 
 def test_the_folder_of_the_counts_outlives_a_reload_and_ends_with_the_first_process(

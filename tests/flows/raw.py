@@ -6,6 +6,8 @@ import json
 import socket
 from typing import Any, NamedTuple
 
+HOST = b"Host: 127.0.0.1\r\n"
+
 
 class Answer(NamedTuple):
     """One response as it came, the header names in lower case."""

@@ -165,3 +165,28 @@ def test_a_prefix_that_the_server_names_stands_before_every_link() -> None:
         assert get_script_prefix() == "/"
     finally:
         set_script_prefix("/")
+
+
+TOO_LARGE = ("413 Request Entity Too Large", "The request body is too large.")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({"CONTENT_LENGTH": str(LIMIT + 1)}, id="by its length"),
+        pytest.param({"CONTENT_LENGTH": "9" * 40}, id="by a length of 40 digits"),
+        pytest.param({**CHUNKED, "authsvc.cut_short": True}, id="by what the server has seen of it"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/auth/login", "/keys/report"])
+def test_a_body_that_is_too_large_is_refused_before_any_of_it_is_read(path: str, environ: dict[str, Any]) -> None:
+    class Unread:
+        """What may not be touched."""
+
+    status, body = call(**{"PATH_INFO": path, **environ, "wsgi.input": Unread()})
+    assert (status, body["detail"]) == TOO_LARGE
+
+
+def test_a_body_that_nobody_reads_is_refused_for_what_comes_first() -> None:
+    status, body = call(PATH_INFO="/keys", CONTENT_LENGTH=str(LIMIT + 1), **{"wsgi.input": BytesIO()})
+    assert (status, body["status"]) == ("401 Unauthorized", 401)

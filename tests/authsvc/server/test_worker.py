@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import socket
+import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from gunicorn import glogging, util
 from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from authsvc.middleware import api_headers
 from authsvc.server import balance
@@ -32,125 +33,140 @@ from authsvc.server.worker import (
     remember,
     settle,
 )
+from tests.authsvc.server.loop import Loop, get, looping, post
 
-GET = b"GET /%d HTTP/1.1\r\nHost: authsvc\r\n\r\n"
-POST = b"POST /%d HTTP/1.1\r\nHost: authsvc\r\nContent-Length: 2\r\n\r\n{}"
-
-
-class Log:
-    """Keeps what gunicorn says."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def debug(self, message: str, *values: object) -> None:
-        self.said.append(message % values)
-
-    def access(self, *values: object) -> None:
-        """Nothing: this is what Logger turns off."""
+ANSWER = b"HTTP/1.1 200 OK"
 
 
-class Peer:
-    """Both ends of a connection: a client's socket, and what a worker holds."""
+def count_threads(loop: Loop) -> list[int]:
+    """Note which thread answers each request."""
+    threads: list[int] = []
+    answer = loop.body
 
-    def __init__(self, config: Config) -> None:
-        self.client, service = socket.socketpair()
-        self.client.settimeout(5)
-        self.conn = TConn(config, service, ("127.0.0.1", 5), ("127.0.0.1", 8000))
-        self.conn.data_ready = True
+    def body(environ: dict[str, Any]) -> bytes:
+        threads.append(threading.get_ident())
+        return answer(environ)
 
-    def answers(self) -> list[bytes]:
-        """Return the bodies of what has come so far; none has a body with an H."""
-        self.client.setblocking(False)
-        try:
-            return [
-                answer.partition(b"\r\n\r\n")[2] for answer in self.client.recv(65536).split(b"HTTP/1.1 200 OK")[1:]
-            ]
-        finally:
-            self.client.settimeout(5)
+    loop.body = body
+    return threads
 
 
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    """A worker of one thread whose application says the path that it was asked for, and then may send a request."""
-    monkeypatch.setattr(wsgi, "Response", Response)
-    config = Config()
-    config.set("threads", 1)
-    made = Worker(0, 0, [], None, 30, config, Log())
-    made.tpool, made.then = made.get_thread_pool(), []
+def submitted(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Note each connection that is handed to a thread."""
+    started: list[object] = []
+    start = loop.worker.start
+
+    def noted(conn: Any) -> None:
+        started.append(conn)
+        start(conn)
+
+    monkeypatch.setattr(loop.worker, "start", noted)
+    return started
+
+
+def test_a_thread_answers_what_a_client_asks_at_once_after_an_answer(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = submitted(loop, monkeypatch)
+    monkeypatch.setattr(module, "LINGER", 2000)
+    client = loop.connect(get("/1"))
+    for number in (1, 2, 3):
+        assert loop.received(client, b"/%d" % number).startswith(ANSWER)
+        client.sendall(get(f"/{number + 1}"))
+    assert loop.received(client, b"/4").startswith(ANSWER)
+    assert len(started) == 1
+
+
+def test_a_thread_lets_go_of_a_client_that_is_silent(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = submitted(loop, monkeypatch)
+    client = loop.connect(get("/1"))
+    assert loop.received(client, b"/1")
+    loop.turn(lambda: loop.worker.watched)
+    client.sendall(get("/2"))
+    assert loop.received(client, b"/2")
+    assert len(started) == 2
+
+
+def test_a_thread_lets_go_of_its_client_where_another_waits_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER", 2000)
+    with looping(monkeypatch, threads=1) as loop:
+        first: list[Any] = []
+
+        def body(environ: dict[str, Any]) -> bytes:
+            if not first:
+                first.append(time.sleep(0.3))
+            return bytes(environ["PATH_INFO"], "ascii")
+
+        loop.body = body
+        began = time.monotonic()
+        one, two = loop.connect(get("/one")), loop.connect(get("/two"))
+        assert loop.received(two, b"/two")
+        assert time.monotonic() - began < 2  # LINGER, had the thread stayed
+        assert loop.received(one, b"/one")
+
+
+def test_a_request_of_another_lane_is_not_answered_by_the_thread_of_the_first(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, threads = submitted(loop, monkeypatch), count_threads(loop)
+    client = loop.connect(get("/1") + post("/auth/login", 0, b"") + get("/livez"))
+    assert loop.received(client, b"/livez").count(ANSWER) == 3
+    assert (len(started), len(set(threads))) == (3, 3)
+
+
+def test_a_thread_does_not_stay_with_half_a_request(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = submitted(loop, monkeypatch)
+    client = loop.connect(get("/1") + get("/2")[:10])
+    assert loop.received(client, b"/1")
+    client.sendall(get("/2")[10:])
+    assert loop.received(client, b"/2")
+    assert len(started) == 2
+
+
+def test_a_worker_that_stops_answers_what_it_has_and_no_more(loop: Loop) -> None:
+    def stop(environ: dict[str, Any]) -> bytes:
+        loop.worker.alive = False
+        return b"/1"
+
+    loop.body = stop
+    client = loop.connect(get("/1") + get("/2"))
+    answers = loop.received(client)
+    assert answers.count(ANSWER) == 2
+    assert answers.count(b"Connection: close\r\n") == 1
+
+
+def test_a_client_that_hangs_up_after_its_answer_ends_the_connection(loop: Loop) -> None:
+    client = loop.connect(get("/1"))
+    client.shutdown(socket.SHUT_WR)
+    assert loop.received(client).endswith(b"/1")
+    loop.turn(lambda: loop.worker.nr_conns == 0)
+
+
+def test_a_client_that_has_gone_keeps_no_thread(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(sock: object) -> bool:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(module, "poll", gone)
+    assert loop.received(loop.connect(get("/1")), b"/1").startswith(ANSWER)
+
+
+def test_the_application_learns_when_its_request_was_complete(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        body = environ["PATH_INFO"].encode()
-        start_response("200 OK", [("Content-Length", str(len(body)))])
-        if made.then:
-            made.then.pop(0)()
-        return [body]
+        seen.append(environ)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
 
-    made.wsgi = application
-    yield made
-    made.tpool.shutdown()
-    made.tmp.close()
+    def load(self: Any) -> None:
+        self.wsgi = application
 
-
-@pytest.fixture
-def peer(worker: Worker) -> Iterator[Peer]:
-    found = Peer(worker.cfg)
-    with found.client, found.conn.sock:
-        yield found
-
-
-def test_a_thread_answers_what_a_client_asks_at_once_after_an_answer(worker: Worker, peer: Peer) -> None:
-    worker.then = [lambda number=number: peer.client.sendall(GET % number) for number in (2, 3)]
-    peer.client.sendall(GET % 1)
-    assert worker.handle(peer.conn) is True  # to be kept, for the main thread to watch
-    assert peer.answers() == [b"/1", b"/2", b"/3"]
-
-
-def test_a_thread_lets_go_of_a_client_that_is_silent(worker: Worker, peer: Peer) -> None:
-    peer.client.sendall(GET % 1)
-    assert worker.handle(peer.conn) is True
-    peer.client.sendall(GET % 2)
-    assert peer.answers() == [b"/1"]
-
-
-def test_a_thread_lets_go_of_its_client_where_another_waits_for_a_thread(worker: Worker, peer: Peer) -> None:
-    def both() -> None:
-        peer.client.sendall(GET % 2)
-        worker.tpool._work_queue.put(None)
-
-    worker.then = [both]
-    peer.client.sendall(GET % 1)
-    assert worker.handle(peer.conn) is True
-    assert peer.answers() == [b"/1"]
-    worker.tpool._work_queue.get()
-
-
-def test_a_request_with_a_body_is_the_last_of_a_thread(worker: Worker, peer: Peer) -> None:
-    worker.then = [lambda: peer.client.sendall(GET % 2)]
-    peer.client.sendall(POST % 1)
-    assert worker.handle(peer.conn) is True
-    assert peer.answers() == [b"/1"]
-
-
-def test_a_worker_that_stops_answers_what_it_has_and_no_more(worker: Worker, peer: Peer) -> None:
-    def stop() -> None:
-        peer.client.sendall(GET % 2)
-        worker.alive = False
-
-    worker.then = [stop]
-    peer.client.sendall(GET % 1)
-    assert worker.handle(peer.conn) is True
-    assert peer.answers() == [b"/1"]
-    assert worker.handle(peer.conn) is False
-    assert peer.client.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
-    assert worker.log.said[-1] == "Closing connection."
-
-
-def test_a_client_that_hangs_up_after_its_answer_ends_the_connection(worker: Worker, peer: Peer) -> None:
-    worker.then = [lambda: peer.client.shutdown(socket.SHUT_WR)]
-    peer.client.sendall(GET % 1)
-    assert worker.handle(peer.conn) is False
-    assert peer.answers() == [b"/1"]
+    monkeypatch.setattr(ThreadWorker, "load_wsgi", load)
+    began = time.monotonic()
+    loop.worker.load_wsgi()
+    assert loop.received(loop.connect(get("/1")), b"\r\n\r\n").startswith(ANSWER)
+    assert began < seen[0]["authsvc.arrived"] < time.monotonic()
+    assert seen[0]["authsvc.cut_short"] is False
 
 
 class Recorder:
@@ -285,11 +301,12 @@ def test_settings_are_remembered_as_they_are() -> None:
         config.nothing  # noqa: B018  that it is not there is what is asked
 
 
-def test_a_worker_serves_with_all_that_is_our_own(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_serves_with_all_that_is_our_own(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Any] = []
     for owner, name in ((wsgi, "Response"), (wsgi, "base_environ"), (util, "http_date")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     monkeypatch.setattr(ThreadWorker, "init_process", lambda self: served.extend((wsgi.Response, util.http_date)))
+    worker = loop.worker
     worker.init_process()
     assert served == [Response, http_date]
     assert wsgi.base_environ(worker.cfg) == wsgi.base_environ(worker.cfg)
@@ -303,14 +320,6 @@ def test_gunicorn_writes_no_line_for_a_request() -> None:
     assert Logger(config).access_log_enabled is False
 
 
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    """What a worker accepts from: one connection waits there."""
-    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
-        listening.setblocking(False)
-        yield listening
-
-
 @pytest.mark.parametrize(
     ("others", "taken"),
     [
@@ -320,42 +329,44 @@ def listener() -> Iterator[socket.socket]:
     ],
 )
 def test_a_process_leaves_a_new_connection_to_one_that_has_fewer(
-    others: list[int], taken: bool, worker: Worker, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+    others: list[int], taken: bool, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(balance, "seats", memoryview(array("I", [9, *others])))
-    monkeypatch.setattr(worker, "enqueue_req", lambda conn: conn.sock.close())
 
     def other_takes_it(seconds: float) -> None:
-        listener.accept()[0].close()
+        loop.listener.accept()[0].close()
         balance.seats[1] = 9
 
     monkeypatch.setattr(time, "sleep", other_takes_it)
-    worker.nr_conns = 8
-    worker.accept(listener)
-    assert worker.nr_conns == 8 + taken
+    loop.worker.nr_conns = 8
+    loop.connect()
+    assert loop.worker.nr_conns == 8 + taken
+    loop.worker.nr_conns -= 8
 
 
 def test_a_process_takes_a_connection_that_the_one_with_fewer_does_not_take(
-    worker: Worker, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(balance, "seats", memoryview(array("I", [9, 1])))
-    monkeypatch.setattr(worker, "enqueue_req", lambda conn: conn.sock.close())
     monkeypatch.setattr(time, "sleep", waited.append)
-    worker.nr_conns = 8
-    worker.accept(listener)
-    assert (worker.nr_conns, waited) == (9, [TURN] * TURNS)
+    loop.worker.nr_conns = 8
+    loop.connect()
+    assert (loop.worker.nr_conns, waited) == (9, [TURN] * TURNS)
+    loop.worker.nr_conns -= 8
 
 
 @pytest.mark.parametrize(("alive", "told"), [(True, 4), (False, 0)])
 def test_a_process_tells_the_others_what_it_has_before_it_waits(
-    alive: bool, told: int, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    alive: bool, told: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seats, seen = memoryview(array("I", [7, 7])), []
     monkeypatch.setattr(balance, "seats", seats)
     monkeypatch.setattr(ThreadWorker, "wait_for_and_dispatch_events", lambda self, timeout: seen.extend(seats.tolist()))
+    worker = Worker(0, 0, [], None, 30, Config(), None)
     worker.seat, worker.nr_conns, worker.alive = 1, 3, alive
     worker.wait_for_and_dispatch_events(1.0)
+    worker.tmp.close()
     assert seen == [7, told]
 
 
