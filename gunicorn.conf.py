@@ -18,6 +18,7 @@ bind = f"127.0.0.1:{settings.PORT}"
 worker_class = "authsvc.server.worker.Worker"  # gthread, but for what docs/decisions.md says
 workers = settings.WEB_CONCURRENCY
 threads = settings.THREADS
+worker_connections = balance.connections()
 keepalive = 15  # seconds; a proxy should keep its side shorter
 timeout = 30  # seconds without a sign of life, after which a worker is replaced
 graceful_timeout = 30  # seconds that running requests get at a stop or reload

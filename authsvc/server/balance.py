@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 from collections import Counter
 from contextlib import suppress
 from typing import Any
@@ -12,9 +13,25 @@ SEATS = 256  # processes that share connections evenly: with those of a reload b
 SIZE = 4  # bytes of a seat
 EVEN = 0.8  # of what a process has, what another has is as good as the same
 
+CONNECTIONS = 1000  # of a process
+OTHER_FILES = 128  # descriptors of a process that are not connections of clients
+
 # How many connections the process of each seat has, plus one; 0 where nobody sits, or who sits there takes no more.
 # Mapped before the processes part, so that all of them see it; each writes its own seat only.
 seats = memoryview(mmap.mmap(-1, SEATS * SIZE)).cast("I")
+
+
+def connections() -> int:
+    """Return how many connections a process may have, and ask the system for as many descriptors as that takes.
+
+    Where the hard limit is lower, there are fewer connections: a process without descriptors cannot reach its database.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_FILES
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < possible:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+    return max(16, possible - OTHER_FILES)
 
 
 def take_place(server: Any, worker: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -71,3 +73,23 @@ def test_each_is_hung_up_on_in_time(server: Server, kind: Callable[[int], socket
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     assert received[:12] == answer
     assert time.monotonic() - began < 2 * DEADLINE
+
+
+@pytest.fixture
+def descriptors() -> Iterator[None]:
+    """Descriptors for more connections than a process of the server has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("descriptors")
+def test_more_connections_than_a_process_can_have_cost_nobody_an_answer(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(6):
+            for _ in range(200):
+                stack.enter_context(silent(server.port))
+            with Connection(server.port) as connection:
+                assert connection.get("/livez").status == 200
+    assert server.process.poll() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from array import array
 from multiprocessing import get_context
 from types import SimpleNamespace
@@ -137,3 +138,23 @@ def test_all_processes_see_the_same_seats() -> None:
     child.join()
     assert balance.seats[SEATS - 1] == 5
     balance.seats[SEATS - 1] = 0
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "asked", "connections"),
+    [
+        pytest.param(1024, 1_048_576, [(1128, 1_048_576)], 1000, id="as most systems have it"),
+        pytest.param(1024, resource.RLIM_INFINITY, [(1128, resource.RLIM_INFINITY)], 1000, id="no hard limit"),
+        pytest.param(65_536, 65_536, [], 1000, id="more than enough"),
+        pytest.param(256, 512, [(512, 512)], 384, id="a low hard limit"),
+        pytest.param(resource.RLIM_INFINITY, resource.RLIM_INFINITY, [], 1000, id="no limit"),
+        pytest.param(64, 64, [], 16, id="hardly any"),
+    ],
+)
+def test_a_process_has_as_many_connections_as_it_has_descriptors_for(
+    soft: int, hard: int, asked: list[tuple[int, int]], connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, pair: limits.append(pair))
+    assert (balance.connections(), limits) == (connections, asked)
