@@ -1,15 +1,13 @@
 """How gunicorn serves authsvc: ``gunicorn authsvc.wsgi`` reads this file from the folder it starts in."""
 
-import os
-import shutil
-import tempfile
-from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
 from authsvc import logs
-from authsvc.server import balance
+from authsvc.server import balance, heartbeat
 from authsvc.server.worker import settle
+from authsvc.shared_counts import counts
 from authsvc.startup import require_settings
 
 require_settings()
@@ -39,21 +37,19 @@ control_socket_disable = True
 logconfig_dict = logs.server(settings.LOG_LEVEL)
 logger_class = "authsvc.server.worker.Logger"
 
-# Where the processes share what they count for /metrics. A reload, which reads this file anew, keeps the folder.
-METRICS = "PROMETHEUS_MULTIPROC_DIR"
-if METRICS not in os.environ:
-    os.environ[METRICS] = tempfile.mkdtemp(prefix="authsvc-metrics-")
-Path(os.environ[METRICS]).mkdir(parents=True, exist_ok=True)
+heartbeat.keep_in_memory()
 
 
-def pre_fork(server: object, worker: object) -> None:
+def pre_fork(server: object, worker: Any) -> None:
     """Before each worker begins, in the first process."""
     balance.take_place(server, worker)
+    counts.merge(worker.seat)  # of a worker whose end went unnoticed
 
 
-def post_fork(server: object, worker: object) -> None:
+def post_fork(server: object, worker: Any) -> None:
     """Once in each worker, before it has loaded anything."""
     balance.keep_core(worker)
+    counts.use(worker.seat)
 
 
 def post_worker_init(worker: object) -> None:
@@ -64,12 +60,7 @@ def post_worker_init(worker: object) -> None:
     settle()
 
 
-def child_exit(server: object, worker: object) -> None:
+def child_exit(server: object, worker: Any) -> None:
     """After a worker has ended, in the first process."""
     balance.leave_seat(worker)
-
-
-def on_exit(server: object) -> None:
-    """Once, when the first process ends."""
-    if "authsvc-metrics-" in os.environ[METRICS]:
-        shutil.rmtree(os.environ[METRICS], ignore_errors=True)
+    counts.merge(worker.seat)

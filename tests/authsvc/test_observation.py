@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,10 +157,3 @@ def test_it_is_told_whether_limits_can_be_counted(api: Api, alice: User, setting
 def test_metrics_are_read_only(api: Api) -> None:
     assert [api.call(method, "/metrics").status_code for method in ("HEAD", "POST", "DELETE")] == [200, 405, 405]
     assert api.get("/metrics")["Cache-Control"] == "no-store"
-
-
-def test_where_processes_share_a_folder_all_of_them_are_told(
-    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    assert told(api) == {("authsvc_rate_limit_backend_up",): 1}  # nobody has counted anything there yet

@@ -14,9 +14,11 @@ from django.conf import settings as django_settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.utils.functional import empty
 from gunicorn import util
+from gunicorn.workers import base
 
 from authsvc import startup
 from authsvc.server import errors
+from authsvc.shared_counts import SharedCounts
 from tests.authsvc.conftest import ROOT, run
 
 CHECK = ("manage.py", "check")
@@ -124,11 +126,9 @@ def test_the_wsgi_module_has_djangos_application() -> None:
 
 
 @pytest.fixture
-def gunicorn_settings(use: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What gunicorn reads of its file; the folder of the counts that it makes is no business of other tests."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "so that it is absent afterwards, whatever is done to it")
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
+def gunicorn_settings(use: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What gunicorn reads of its file; the heartbeat that it replaces is put back."""
+    monkeypatch.setattr(base, "WorkerTmp", base.WorkerTmp)
     use(PORT="9000", WEB_CONCURRENCY="3", THREADS="5", LOG_LEVEL="WARNING")
     return runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 
@@ -139,19 +139,6 @@ def test_gunicorn_serves_on_loopback_as_the_variables_say(gunicorn_settings: dic
     assert gunicorn_settings["logconfig_dict"]["loggers"]["gunicorn.error"]["level"] == "WARNING"
     assert gunicorn_settings["control_socket_disable"] is True
     assert gunicorn_settings["limit_request_field_size"] == 16_384
-
-
-def test_the_folder_of_the_counts_outlives_a_reload_and_ends_with_the_first_process(
-    gunicorn_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folder,) = tmp_path.glob("authsvc-metrics-*")
-    again = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
-    assert (os.environ["PROMETHEUS_MULTIPROC_DIR"], list(tmp_path.glob("authsvc-metrics-*"))) == (str(folder), [folder])
-    again["on_exit"](None)
-    assert not folder.exists()
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    gunicorn_settings["on_exit"](None)
-    assert tmp_path.exists()  # a folder that an operator named is the operator's
 
 
 def test_each_worker_of_gunicorn_answers_with_problems(
@@ -170,6 +157,7 @@ def test_gunicorn_gives_each_process_a_core(gunicorn_settings: dict[str, Any], m
     calls: list[Any] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", lambda *arguments: calls.append(arguments), raising=False)
+    monkeypatch.setitem(gunicorn_settings["post_fork"].__globals__, "counts", SharedCounts(slots=4, size=1024))
     worker, arbiter = SimpleNamespace(), SimpleNamespace(WORKERS={}, num_workers=3)
     gunicorn_settings["pre_fork"](arbiter, worker)
     gunicorn_settings["post_fork"](arbiter, worker)
