@@ -20,7 +20,7 @@ from accounts import keyring
 from accounts.models import Session, User
 from authsvc.problems import InvalidCredential
 
-MAX_LENGTH = 16 * 1024  # characters; ours have some hundred, and a longer one is not worth decoding
+MAX_LENGTH = 16_000  # characters; what fits into a header field of 16 KiB beside its name and scheme
 # Three parts in base64url without padding (RFC 7515, section 7.1); the decoder beneath would take others too.
 FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 MAX_ID = 2**63 - 1  # what the database's bigint holds

@@ -22,7 +22,7 @@ from apikeys import queries, services, usage
 from apikeys.filters import ExpiryFilter, StatusFilter
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret
 from audit.models import AuditEvent
-from authsvc.console import Large, ReadOnly
+from authsvc.console import Large, ReadOnly, search_words
 
 SHOWN_EVENTS = 50
 COLOURS = {"active": "success", "expired": "warning", "disabled": "warning", "revoked": "danger"}
@@ -66,7 +66,7 @@ class APIKeyAdmin(ReadOnly, Large, ModelAdmin):
         self, request: HttpRequest, queryset: APIKeyQuerySet, search_term: str
     ) -> tuple[APIKeyQuerySet, bool]:
         """Return the keys that every word is true of; none of them twice."""
-        for word in search_term.split():
+        for word in search_words(search_term):
             queryset = queries.search(queryset, word)
         return queryset, False
 

@@ -31,7 +31,7 @@ FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 def name(value: str) -> str:
     """Return a key's name without surrounding space."""
     value = value.strip()
-    if is_invisible(value):
+    if is_invisible(value[: NAME_LENGTH + 1]):
         raise invalid("name", "blank", "A key needs a name.")
     if len(value) > NAME_LENGTH:
         raise invalid("name", "max_length", f"A name has at most {NAME_LENGTH} characters.")

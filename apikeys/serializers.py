@@ -5,7 +5,10 @@ from typing import Any
 from rest_framework import serializers
 
 from apikeys.models import APIKey, Status
+from apikeys.rules import MOST_NETWORKS
 from authsvc.api import (
+    BoundedChoiceField,
+    BoundedListField,
     QueryIntegerField,
     StrictBooleanField,
     StrictCharField,
@@ -33,8 +36,10 @@ class ScopeField(StrictCharField):
 class KeyFields(StrictSerializer):
     """What can be said of a key when it is made and later."""
 
-    scopes = serializers.ListField(child=ScopeField(), max_length=1000, required=False, help_text=SCOPES)
-    allowed_ips = serializers.ListField(child=StrictCharField(max_length=100), required=False, help_text=ADDRESSES)
+    scopes = BoundedListField(child=ScopeField(), max_length=1000, required=False, help_text=SCOPES)
+    allowed_ips = BoundedListField(
+        child=StrictCharField(max_length=100), max_length=MOST_NETWORKS, required=False, help_text=ADDRESSES
+    )
     rate_limit = StrictCharField(
         max_length=100, required=False, allow_null=True, allow_blank=True, help_text=RATE_LIMIT
     )
@@ -63,7 +68,7 @@ class RotateKeyRequest(StrictSerializer):
     overlap_seconds = StrictIntegerField(
         required=False, help_text="How long the outgoing secret lives on: 0 to 2592000 (30 days), default 86400."
     )
-    retire_old = serializers.ChoiceField(
+    retire_old = BoundedChoiceField(
         ["after_overlap", "on_first_use"],
         default="after_overlap",
         help_text="`on_first_use`: the outgoing secret ends once the new one is used, at the latest after the overlap.",
@@ -76,7 +81,7 @@ class ListKeysQuery(serializers.Serializer[Any]):
 
     limit = QueryIntegerField(min_value=1, max_value=100, default=100, help_text="Keys on a page.")
     cursor = serializers.CharField(required=False, help_text="From the `Link` header of the page before.")
-    status = serializers.ChoiceField(Status.choices, required=False)
+    status = BoundedChoiceField(Status.choices, required=False)
 
 
 class UsageQuery(serializers.Serializer[Any]):

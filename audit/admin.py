@@ -4,11 +4,11 @@ from django.contrib import admin
 from unfold.admin import ModelAdmin
 
 from audit.models import AuditEvent
-from authsvc.console import Large, ReadOnly
+from authsvc.console import Large, ReadOnly, Searchable
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnly, Large, ModelAdmin):
+class AuditEventAdmin(Searchable, ReadOnly, Large, ModelAdmin):
     """Look and search; the database would refuse anything else."""
 
     list_display = ("at", "event", "subject_name", "actor_name", "address", "reason")

@@ -1,15 +1,18 @@
 """What the API's views share: JSON in, JSON out, strictly."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping, Set
+from heapq import nsmallest
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 from django.conf import settings
 from rest_framework import exceptions, negotiation, parsers, renderers, serializers, status
 from rest_framework.request import Request
+
+from authsvc import bounded_json
+from authsvc.error_lists import NAMED_ERRORS, more_errors, shortened
 
 
 class PayloadTooLarge(exceptions.APIException):
@@ -32,28 +35,25 @@ class JSONRenderer(renderers.BaseRenderer):
         return b"" if data is None else orjson.dumps(data, option=orjson.OPT_UTC_Z)
 
 
-def refuse_constant(name: str) -> NoReturn:
-    """NaN and the infinities are JavaScript, not JSON (RFC 8259, section 6)."""
-    raise ValueError(name)
-
-
 class JSONParser(parsers.BaseParser):
-    """``application/json`` in UTF-8 (RFC 8259, section 8.1), at most DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
+    """``application/json`` as ``bounded_json`` reads it, at most DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
 
-    Raises PayloadTooLarge or ParseError; a bottomless nesting is a ParseError, not a crash.
+    Raises PayloadTooLarge, ParseError for what is not JSON, and ValidationError for JSON beyond the bounds.
     """
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(limit + 1)
-        if len(body) > limit:
-            raise PayloadTooLarge
-        try:
-            return json.loads(body.decode("utf-8"), parse_constant=refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise exceptions.ParseError("The request body is not valid JSON.") from error
+        return bounded_json.loads(read_body(stream))
+
+
+def read_body(stream: Any) -> bytes:
+    """Return a whole body. Raises PayloadTooLarge for one of more than DATA_UPLOAD_MAX_MEMORY_SIZE bytes."""
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        raise PayloadTooLarge
+    return body
 
 
 class FormParser(parsers.BaseParser):
@@ -63,10 +63,7 @@ class FormParser(parsers.BaseParser):
     media_type = "application/x-www-form-urlencoded"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(limit + 1)
-        if len(body) > limit:
-            raise PayloadTooLarge
+        body = read_body(stream)
         try:
             found = parse_qs(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=100)
         except ValueError as error:
@@ -96,12 +93,38 @@ class JSONNegotiation(negotiation.BaseContentNegotiation):
 
 
 class StrictCharField(serializers.CharField):
-    """A JSON string; a number is a mistake, not a text."""
+    """A JSON string; a number is a mistake, not a text. One that is too long is not looked at further."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        text = super().to_internal_value(data)
+        if self.max_length is not None and len(text) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return text
+
+
+class BoundedListField(serializers.ListField):
+    """A JSON array; the items of one that is too long are not looked at."""
+
+    def __init__(self, *, max_length: int, **options: Any) -> None:
+        super().__init__(max_length=max_length, **options)
+        self.most = max_length
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.most:
+            self.fail("max_length", max_length=self.most)
         return super().to_internal_value(data)
+
+
+class BoundedChoiceField(serializers.ChoiceField):
+    """One of some texts; the error names them, and does not repeat what was sent."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or data not in self.choices:
+            message = f"Must be one of {', '.join(map(str, self.choices))}."
+            raise serializers.ValidationError(message, code="invalid_choice")
+        return data
 
 
 class StrictIntegerField(serializers.IntegerField):
@@ -136,22 +159,41 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            unknown = sorted(str(name)[:100] for name in data.keys() - self.fields.keys())
+            unknown = data.keys() - self.fields.keys()
             if unknown:
-                message = "There is no such field here."
-                raise serializers.ValidationError({name: [message] for name in unknown}, code="unknown")
+                raise serializers.ValidationError(unknown_fields(unknown))
         return super().to_internal_value(data)
+
+
+def unknown_fields(names: Set[str]) -> dict[str, list[exceptions.ErrorDetail]]:
+    """Return the errors of fields that do not exist: the first in order by their names, the rest as a number."""
+    named = nsmallest(NAMED_ERRORS, names)
+    message = exceptions.ErrorDetail("There is no such field here.", "unknown")
+    detail = {shortened(name): [message] for name in named}
+    if len(names) > len(named):
+        detail["body"] = [*detail.get("body", []), more_errors(len(names) - len(named))]
+    return detail
 
 
 def parse(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     """Return the validated body of a request, or raise the 400 that names each wrong field."""
-    bound = serializer(data=request.data)
-    bound.is_valid(raise_exception=True)
-    return dict(bound.validated_data)
+    return validate(serializer(), request.data)
 
 
 def parse_query(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     """Return the validated query string of a request, or raise the 400 that names each wrong parameter."""
-    bound = serializer(data=request.query_params.dict())
-    bound.is_valid(raise_exception=True)
-    return dict(bound.validated_data)
+    return validate(serializer(), request.query_params.dict())
+
+
+def validate(bound: serializers.Serializer[Any], data: Any) -> dict[str, Any]:
+    """Return validated data. The serializer keeps no reference to what was sent, as it would if it were given ``data``.
+
+    A serializer and its fields refer to each other: a body of a mebibyte, which is tens of them once parsed, would stay
+    in memory until the garbage collector searches for cycles.
+    """
+    bound.initial_data = data
+    try:
+        bound.is_valid(raise_exception=True)
+        return dict(bound.validated_data)
+    finally:
+        del bound.initial_data

@@ -29,6 +29,7 @@ class ReadOnly:
 
 
 PAGED = 10_000  # rows
+SEARCH_LENGTH, SEARCH_WORDS = 300, 8  # characters and words of a search that are looked for
 
 
 class NewestPaginator(Paginator):  # type: ignore[type-arg]  # generic for the type checker only
@@ -49,6 +50,20 @@ class Large:
 
     paginator: Any = NewestPaginator
     show_full_result_count = False
+
+
+def search_words(term: str) -> list[str]:
+    """Return the words to search for. The work of a search grows with their number, beyond what SQLite takes."""
+    return term[:SEARCH_LENGTH].split()[:SEARCH_WORDS]
+
+
+class Searchable:
+    """A list with a search box."""
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = " ".join(search_words(search_term))
+        found: tuple[Any, bool] = super().get_search_results(request, queryset, term)  # type: ignore[misc]  # Django's
+        return found
 
 
 def limited(view: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:

@@ -6,14 +6,21 @@ import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from string import ascii_letters, digits
 from typing import Any
 
 from django.conf import settings
 
 from authsvc.addresses import Address, client_address
 
-# A key of any prefix, or a token.
-CREDENTIAL = re.compile(r"[0-9A-Za-z_]{1,20}_[0-9A-Za-z]{49}|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+# A key of any prefix, or a token. Linear: a token is looked for once in each run of its characters, not at each "eyJ".
+CREDENTIAL = re.compile(
+    r"[0-9A-Za-z_]{1,20}_[0-9A-Za-z]{49}|(?<![\w-])(?=[\w-]*eyJ)[\w-]++\.[\w-]++\.[\w-]*+", re.ASCII
+)
+USER_AGENT_LENGTH = 200  # characters that are stored
+INSPECTED = 1000  # characters that are looked at
+RUN = f"{ascii_letters}{digits}_.-"  # the characters of a credential
+KEY_LENGTH = 70  # characters of the longest key
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,17 @@ class RequestContext:
 
     @property
     def user_agent(self) -> str:
-        """What the client calls itself, without what looks like a credential: it may be kept for ever."""
-        return CREDENTIAL.sub("***", str(self.meta.get("HTTP_USER_AGENT", "")))
+        """The User-Agent, at most USER_AGENT_LENGTH characters, with everything masked that looks like a credential."""
+        sent = str(self.meta.get("HTTP_USER_AGENT", ""))
+        inspected = sent if len(sent) <= INSPECTED else without_cut_credential(sent[:INSPECTED])
+        return CREDENTIAL.sub("***", inspected)[:USER_AGENT_LENGTH]
+
+
+def without_cut_credential(text: str) -> str:
+    """Return a text that was cut without what may be the first part of a credential that the cut went through."""
+    rest = text.rstrip(RUN)
+    run = text[len(rest) :]
+    return f"{rest}***" if "eyJ" in run else rest + run[:-KEY_LENGTH]
 
 
 # Outside a request, in a command or at start-up.

@@ -1,6 +1,7 @@
 """The API's documentation: the OpenAPI document, and two readers of it served from the project's own files."""
 
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import orjson
@@ -15,9 +16,17 @@ from authsvc.problems import reading_only
 describing = Signal()
 
 
-@cache
+generating = Lock()
+
+
 def routes() -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document; routes do not change while the process runs, so it is made once."""
+    """Return the OpenAPI 3.1 document. It is generated once, under a lock: the generator is not thread-safe."""
+    with generating:
+        return _routes()
+
+
+@cache
+def _routes() -> dict[str, Any]:
     generator: Any = SchemaGenerator()  # type: ignore[no-untyped-call]  # the package is half annotated
     document: dict[str, Any] = generator.get_schema(request=None, public=True)
     return document
@@ -25,11 +34,12 @@ def routes() -> dict[str, Any]:
 
 def document() -> bytes:
     """Return the document with what may change while the process runs, such as the scopes that operators edit."""
-    info = dict(routes()["info"])
+    known = routes()
+    info = dict(known["info"])
     added: list[tuple[Any, Any]] = describing.send(sender=None)
     for _, (key, value, text) in added:
         info[key], info["description"] = value, info["description"] + text
-    return orjson.dumps({**routes(), "info": info})
+    return orjson.dumps({**known, "info": info})
 
 
 @reading_only

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from django.db import connection
@@ -63,7 +64,15 @@ def metrics_text(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest(metrics.registry(RateLimitBackend())), content_type=CONTENT_TYPE_LATEST)
 
 
-@cache
+loading = Lock()
+
+
 def migrations_on_disk() -> frozenset[tuple[str, str]]:
-    """Return (app, name) of each migration that this code brings; it cannot change while the process runs."""
+    """Return (app, name) of each migration of this code. Loading reloads modules: it is done once, under a lock."""
+    with loading:
+        return _migrations_on_disk()
+
+
+@cache
+def _migrations_on_disk() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).disk_migrations)

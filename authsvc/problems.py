@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from authsvc.error_lists import MORE_ERRORS, NAMED_ERRORS, more_errors, shortened
 from authsvc.limiter import Verdict
 from authsvc.pages import ADMIN
 
@@ -33,6 +35,7 @@ DATABASE_AWAY = "The database cannot be reached; try again shortly."
 DEFAULT_CHALLENGE = 'Bearer realm="authsvc"'
 # InternalError is what a database answers to a write while it is read-only, as after a failover.
 DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
+UNSUPPORTED = "The media type of the request body is not supported."
 RENAMED = {413: "Content Too Large", 414: "URI Too Long"}
 
 
@@ -93,7 +96,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         return unauthorized(error, context["view"], context["request"])
     if isinstance(error, exceptions.ValidationError | DjangoValidationError):
         detail = exceptions.ErrorDetail("The request has fields that are not valid.")
-        return problem(400, detail, errors=list(field_errors(error)))
+        return problem(400, detail, errors=first_errors(field_errors(error)))
     if isinstance(error, Http404 | exceptions.NotFound):
         return problem(404, NOT_FOUND)
     if isinstance(error, PermissionDenied | exceptions.PermissionDenied):
@@ -103,6 +106,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         return problem(413, TOO_LARGE)
     if isinstance(error, DATABASE_ERRORS):
         return unavailable(error)
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return problem(415, UNSUPPORTED, headers=error_headers(error, context["view"]))
     if isinstance(error, exceptions.APIException):
         return problem(error.status_code, sentence(error), headers=error_headers(error, context["view"]))
     return None
@@ -156,6 +161,14 @@ def error_headers(error: exceptions.APIException, view: APIView) -> dict[str, st
     return {}
 
 
+def first_errors(errors: Iterator[dict[str, str]]) -> list[dict[str, str]]:
+    """Return at most NAMED_ERRORS errors, and one more that counts the others."""
+    named, rest = list(islice(errors, NAMED_ERRORS)), list(errors)
+    if len(rest) > 1 or (rest and rest[0]["code"] != MORE_ERRORS):
+        rest = list(flatten(more_errors(len(rest)), "body"))
+    return named + rest
+
+
 def field_errors(error: exceptions.ValidationError | DjangoValidationError) -> Iterator[dict[str, str]]:
     """Yield ``{"field", "code", "message"}`` for each single fault; a fault of the whole body has the field "body"."""
     if isinstance(error, DjangoValidationError):
@@ -177,7 +190,7 @@ def flatten(detail: Any, path: str) -> Iterator[dict[str, str]]:
         for inner in detail:
             yield from flatten(inner, path)
     else:
-        yield {"field": utf8(path) or "body", "code": detail.code, "message": utf8(str(detail))}
+        yield {"field": shortened(utf8(path)) or "body", "code": detail.code, "message": utf8(str(detail))}
 
 
 def utf8(text: str) -> str:
@@ -223,7 +236,7 @@ def reading_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpR
     def answer(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
             return view(request)
-        detail = f'Method "{request.method}" not allowed.'
+        detail = f'Method "{shortened(request.method or "")}" not allowed.'
         return problem(405, detail, headers={"Allow": "GET, HEAD"})
 
     return answer

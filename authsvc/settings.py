@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "authsvc.pages.AdminSessionMiddleware",
     "authsvc.pages.AdminCsrfViewMiddleware",
     "authsvc.pages.AdminAuthenticationMiddleware",
+    "authsvc.pages.AdminBodyMiddleware",
     "authsvc.pages.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -128,6 +129,7 @@ USE_I18N = False
 USE_TZ = True
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the console revokes as many keys at once; the API reads no forms
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; larger request bodies answer 413
+FILE_UPLOAD_HANDLERS: list[str] = []  # no form here takes files: one that is sent is not spooled to disk
 LOGGING = logs.config(LOG_LEVEL)
 globals().update(environment.email("EMAIL_URL", "consolemail://"))
 EMAIL_TIMEOUT = 10  # seconds

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from authsvc.api import StrictCharField, StrictSerializer
+from authsvc.api import BoundedListField, StrictCharField, StrictSerializer
 
 MOST_TOKENS = 100
 
@@ -22,7 +22,7 @@ class IntrospectRequest(StrictSerializer):
 
     token = OpaqueField(required=False, help_text="A token or an API key.")
     token_type_hint = OpaqueField(required=False, help_text="Taken and not needed.")
-    tokens = serializers.ListField(
+    tokens = BoundedListField(
         child=OpaqueField(),
         required=False,
         max_length=MOST_TOKENS,

@@ -16,6 +16,7 @@ from accounts.authentication import user_of
 from accounts.models import Role, Scope
 from audit import services as audit
 from audit.events import Event
+from authsvc.console import Searchable
 
 admin.site.unregister(Group)
 
@@ -71,7 +72,7 @@ class ScopesOfRole(TabularInline):
 
 
 @admin.register(Role)
-class RoleAdmin(Grants, ModelAdmin):
+class RoleAdmin(Searchable, Grants, ModelAdmin):
     """Roles: what a user is, and so what a user may do."""
 
     fields = ("name", "permissions")
@@ -89,7 +90,7 @@ class RoleAdmin(Grants, ModelAdmin):
 
 
 @admin.register(Scope)
-class ScopeAdmin(Grants, ModelAdmin):
+class ScopeAdmin(Searchable, Grants, ModelAdmin):
     """The register of scopes. A name is fixed once given, since keys refer to it."""
 
     list_display = ("name", "description")

@@ -14,11 +14,11 @@ from unfold.decorators import display
 from accounts import lockout, sessions
 from accounts.authentication import user_of
 from accounts.models import Lockout, Session, SigningKey
-from authsvc.console import Large, ReadOnly
+from authsvc.console import Large, ReadOnly, Searchable
 
 
 @admin.register(Session)
-class SessionAdmin(ReadOnly, Large, ModelAdmin):
+class SessionAdmin(Searchable, ReadOnly, Large, ModelAdmin):
     """Who is logged in, from where."""
 
     list_display = ("user", "device", "address", "created_at", "last_used_at", "expires_at", "shown_status")
@@ -55,7 +55,7 @@ class SessionAdmin(ReadOnly, Large, ModelAdmin):
 
 
 @admin.register(Lockout)
-class LockoutAdmin(ReadOnly, ModelAdmin):
+class LockoutAdmin(Searchable, ReadOnly, ModelAdmin):
     """Failed logins that are counted, and whom they lock out."""
 
     list_display = ("shown_user", "address", "failures", "limit", "ends_at", "shown_status")

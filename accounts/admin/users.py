@@ -22,7 +22,7 @@ from accounts.authentication import user_of
 from accounts.models import User
 from audit import services as audit
 from audit.events import Event
-from authsvc.console import Large
+from authsvc.console import Large, Searchable
 
 
 class UserForm(UserChangeForm):
@@ -89,7 +89,7 @@ class NewUserForm(UserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(Large, DjangoUserAdmin, ModelAdmin):
+class UserAdmin(Searchable, Large, DjangoUserAdmin, ModelAdmin):
     """Users. Disabling one ends all that is theirs; deleting one with keys is refused, for the keys' record's sake."""
 
     form, add_form, change_password_form = UserForm, NewUserForm, PasswordForm

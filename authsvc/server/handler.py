@@ -14,6 +14,8 @@ from django.urls import ResolverMatch
 
 from authsvc.pages import is_page
 
+LONGEST_TYPE = 256  # characters of a Content-Type
+
 
 class TooLarge:
     """The body of a request that has more than DATA_UPLOAD_MAX_MEMORY_SIZE bytes."""
@@ -28,7 +30,8 @@ class Request(WSGIRequest):
     """A request whose Content-Type may be nonsense, and whose body may come in chunks.
 
     A parameter with an unknown encoding (RFC 2231, ``charset*=nonsense''x``) raises while the request is being built,
-    outside everything that turns exceptions into answers. Such a type is no type: the view answers 415.
+    outside everything that turns exceptions into answers. Such a type is no type: the view answers 415. So is one of
+    more than LONGEST_TYPE characters, which Django would parse in time quadratic in its length.
 
     Django reads no body without a length and takes a chunked one (RFC 9112, section 7.1) for an empty one. So it is
     read here, up to one byte more than a body may have.
@@ -47,8 +50,9 @@ class Request(WSGIRequest):
         super().__init__(environ)
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        if "CONTENT_TYPE" not in meta:
+        if "CONTENT_TYPE" not in meta or len(meta["CONTENT_TYPE"]) > LONGEST_TYPE:
             self.content_type, self.content_params = "", {}
+            meta["CONTENT_TYPE"] = ""
             return
         try:
             super()._set_content_type_params(meta)  # type: ignore[misc]  # the stubs leave out what is private

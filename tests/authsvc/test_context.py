@@ -81,3 +81,31 @@ def test_a_view_that_fails_leaves_nothing_behind_either(api: Api, alice: User, s
 )
 def test_what_looks_like_a_credential_is_not_kept_of_a_client(sent: str, kept: str) -> None:
     assert RequestContext("-", {"HTTP_USER_AGENT": sent}).user_agent == kept
+
+
+TOKEN = f"eyJhbGciOiJIUzI1NiJ9.{'a' * 300}.{'b' * 43}"
+KEY = f"sk_{'a' * 49}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        pytest.param("x" * 300, "x" * 200, id="long"),
+        pytest.param("x" * 5000, "x" * 200, id="longer than what is looked at"),
+        pytest.param("x" * 180 + " " + KEY, "x" * 180 + " ***", id="a key at the end of what is kept"),
+        pytest.param(f"{KEY} " * 18 + "y" * 100, "*** " * 18, id="a run that is cut after masked keys"),
+        pytest.param("x " * 490 + TOKEN, "x " * 100, id="a token that the cut goes through"),
+        pytest.param(f"{TOKEN} " * 2 + "c " + TOKEN, "*** *** c ***", id="a token after masked ones"),
+        pytest.param("eyJ" * 5000, "***", id="nothing but the start of tokens"),
+    ],
+)
+def test_no_part_of_a_credential_is_kept_where_a_long_text_is_cut(sent: str, kept: str) -> None:
+    assert RequestContext("-", {"HTTP_USER_AGENT": sent}).user_agent == kept
+
+
+@pytest.mark.parametrize("padding", range(880, 1010))
+@pytest.mark.parametrize("credential", [KEY, TOKEN], ids=["key", "token"])
+def test_wherever_the_cut_goes_through_a_credential_nothing_of_it_is_kept(credential: str, padding: int) -> None:
+    masked = f"{KEY} " * (padding // 53)
+    sent = f"{masked}{'-' * (padding - len(masked) - 1)} {credential} and more {'x ' * 400}"
+    assert credential[:8] not in RequestContext("-", {"HTTP_USER_AGENT": sent}).user_agent

@@ -1,10 +1,13 @@
 """Bodies: JSON and nothing but JSON, of bounded size, and every field one that is known."""
 
 import json
+import sys
 
 import pytest
 
+from accounts.models import User
 from tests.conftest import Api, errors_of
+from tests.factories import make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -178,3 +181,87 @@ def test_there_is_one_representation_whatever_is_asked_for(api: Api, accept: str
     response = api.post("/auth/login", LOGIN, headers={"Accept": accept})
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"
+
+
+def nested(depth: int) -> str:
+    return f'{{"username": {"[" * depth}{"]" * depth}, "password": "x"}}'
+
+
+@pytest.mark.parametrize("depth", [800, 849])
+def test_a_deep_body_within_the_bound_is_read(api: Api, depth: int) -> None:
+    assert errors_of(api.post("/auth/login", nested(depth))) == [("username", "invalid")]
+
+
+@pytest.mark.parametrize("depth", [850, 860, 5000, 9000])
+def test_a_body_that_is_nested_too_deeply_is_not_read(api: Api, depth: int) -> None:
+    response = api.post("/auth/login", nested(depth))
+    assert (response.status_code, response.json()["detail"]) == (400, NOT_JSON)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(",".join("1" * 100_001), id="items"),
+        pytest.param(",".join(["{}"] * 10_001), id="objects"),
+        pytest.param(",".join(["[]"] * 10_001), id="arrays"),
+    ],
+)
+def test_a_body_of_too_many_members_is_not_looked_at(api: Api, value: str) -> None:
+    body = f'{{"username": [{value}], "password": "x"}}'
+    assert errors_of(api.post("/auth/login", body)) == [("body", "too_many_members")]
+
+
+@pytest.mark.parametrize("value", ["9" * 4301, "-" + "9" * 4300, "0." + "1" * 4300, "1e" + "9" * 4300])
+def test_a_number_of_too_many_digits_is_not_read(api: Api, value: str) -> None:
+    response = api.post("/auth/login", f'{{"username": {value}, "password": "x"}}')
+    assert (response.status_code, response.json()["detail"]) == (400, NOT_JSON)
+
+
+@pytest.mark.parametrize("value", ["9" * 4299, "0." + "1" * 4000, "1e999"])
+def test_a_number_within_the_bound_is_read_whatever_pythons_own_is(
+    api: Api, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        too_long = api.post("/auth/login", f'{{"username": {"9" * 5000}, "password": "x"}}')
+    finally:
+        sys.set_int_max_str_digits(before)
+    assert too_long.json()["detail"] == NOT_JSON
+    assert errors_of(api.post("/auth/login", f'{{"username": {value}, "password": "x"}}')) == [("username", "invalid")]
+
+
+@pytest.mark.parametrize(("count", "more"), [(19, None), (20, None), (21, 1), (5000, 4980), (70_000, 69_980)])
+def test_twenty_unknown_fields_are_named_and_the_others_counted(api: Api, count: int, more: int | None) -> None:
+    body = {f"f{number:06}": 1 for number in range(count)}
+    response = api.post("/auth/login", body)
+    errors = errors_of(response)
+    assert errors[:20] == [(f"f{number:06}", "unknown") for number in range(min(count, 20))]
+    assert errors[20:] == ([("body", "more_errors")] if more else [])
+    assert more is None or response.json()["errors"][-1]["message"] == f"There are {more} more errors."
+    assert len(response.content) < 4096
+
+
+def test_twenty_wrong_items_are_named_and_the_others_counted(api: Api, alices_token: str) -> None:
+    body = {"name": "x", "allowed_ips": [7] * 100}
+    errors = errors_of(api.post("/keys", body, token=alices_token))
+    assert errors == [*((f"allowed_ips.{n}", "invalid") for n in range(20)), ("body", "more_errors")]
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, 7, ["x" * 10_000], {"a": "x" * 10_000}, None])
+def test_an_answer_does_not_repeat_what_was_sent_in_the_place_of_a_choice(
+    api: Api, alice: User, alices_token: str, value: object
+) -> None:
+    key, _ = make_key(alice)
+    response = api.post(f"/keys/{key.pk}/rotate", {"retire_old": value}, token=alices_token)
+    assert errors_of(response) == [("retire_old", "null" if value is None else "invalid_choice")]
+    assert len(response.content) < 400
+
+
+def test_an_answer_does_not_repeat_a_query_a_media_type_or_a_method_at_length(api: Api, alices_token: str) -> None:
+    status = api.get(f"/keys?status={'x' * 5000}", token=alices_token)
+    assert errors_of(status) == [("status", "invalid_choice")]
+    media_type = api.post("/auth/login", b"x", content_type="x" * 5000)
+    method = api.call("X" * 5000, "/livez")
+    assert (media_type.status_code, method.status_code) == (415, 405)
+    assert max(len(answer.content) for answer in (status, media_type, method)) < 400

@@ -1,0 +1,100 @@
+"""Calls the application as a server does, and measures the CPU time of its thread: what a neighbour does costs none."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from authsvc.server.handler import Handler
+
+BOUND, UNIT = 0.05, 64 * 1024  # seconds of CPU for each so many bytes, beyond what the smallest request costs
+TRIES = 4  # the least of so many measurements is looked at, where the first is over the bound
+LONGEST_ANSWER = 16 * 1024  # bytes of a refusal
+
+
+class Call(NamedTuple):
+    """A request of a client."""
+
+    method: str
+    path: str
+    headers: dict[str, str] = {}
+    body: bytes = b""
+    query: str = ""
+
+    @property
+    def size(self) -> int:
+        """How much is sent."""
+        return len(self.body) + len(self.path) + len(self.query) + sum(map(len, self.headers.values()))
+
+
+class Answer(NamedTuple):
+    """How a request was answered, and the seconds of CPU that it took."""
+
+    status: int
+    body: bytes
+    seconds: float
+
+
+class Caller:
+    """Sends each request from an address of its own, so that no limit stands in the way of what is measured."""
+
+    def __init__(self) -> None:
+        self.handler, self.addresses = Handler(), itertools.count(1)
+
+    def send(self, call: Call) -> Answer:
+        """Return the answer to a request."""
+        environ = self.environ(call)
+        statuses: list[str] = []
+        began = time.thread_time()
+        response = self.handler(environ, lambda status, headers: statuses.append(status))
+        body = b"".join(response)
+        response.close()
+        return Answer(int(statuses[0][:3]), body, time.thread_time() - began)
+
+    def environ(self, call: Call) -> dict[str, Any]:
+        """Return a request as PEP 3333 has it."""
+        number = next(self.addresses)
+        headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in call.headers.items()}
+        content_type = headers.pop("HTTP_CONTENT_TYPE", "application/json")
+        return {
+            "REQUEST_METHOD": call.method, "PATH_INFO": call.path, "SCRIPT_NAME": "", "QUERY_STRING": call.query,
+            "REMOTE_ADDR": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", "HTTP_HOST": "localhost",
+            "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+            "CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(call.body)), "wsgi.input": BytesIO(call.body),
+            "wsgi.url_scheme": "http", **headers,
+        }  # fmt: skip
+
+    def seconds(self, call: Call) -> float:
+        """Return what a small request costs: the median of several."""
+        self.send(call)
+        return sorted(self.send(call).seconds for _ in range(3))[1]
+
+    def check(self, call: Call, smallest: float) -> None:
+        """Raise AssertionError for a request that fails, costs too much, or is refused at length."""
+        allowed = BOUND * math.ceil(call.size / UNIT)
+        answers = [self.send(call)]
+        while answers[-1].seconds - smallest > allowed and len(answers) < TRIES:
+            answers.append(self.send(call))
+        least = min(answer.seconds for answer in answers) - smallest
+        what = f"{call.method} {call.path} {call.query[:40]} {str(call.headers)[:120]} {call.body[:60]!r}"
+        assert least <= allowed, f"{1000 * least:.0f} ms for {call.size} bytes: {what}"
+        assert answers[0].status < 500, f"{answers[0].status}: {what}"
+        assert answers[0].status < 400 or len(answers[0].body) <= LONGEST_ANSWER, (
+            f"{len(answers[0].body)} bytes: {what}"
+        )
+
+
+def routes(patterns: list[URLPattern | URLResolver] | None = None, before: str = "/") -> Iterator[str]:
+    """Yield every route of the URL map."""
+    for found in get_resolver().url_patterns if patterns is None else patterns:
+        route = before + str(found.pattern)
+        if isinstance(found, URLResolver):
+            yield from routes(found.url_patterns, route)
+        else:
+            yield route
