@@ -88,7 +88,12 @@ def test_no_header_or_query_costs_more_than_its_size_allows(
 
 @pytest.mark.parametrize(
     ("route", "method", "field"),
-    [(route, method, field) for route, method in CALLS if method != "GET" for field in (*ROUTES[route][1], None)],
+    [
+        (route, method, field)
+        for route, method in CALLS
+        if method in {"POST", "PATCH"} and route != "/keys/create"  # which is /keys under another name
+        for field in (*ROUTES[route][1], None)
+    ],
 )
 def test_no_body_costs_more_than_its_size_allows(
     caller: Caller, credentials: Any, route: str, method: str, field: str | None
