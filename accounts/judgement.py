@@ -29,8 +29,8 @@ def judge(encoded: str, *, now: datetime, audience: str = "") -> tuple[User, Acc
 
 def by_session(token: AccessToken, now: datetime) -> User:
     """Return the user of a token that a login gave out."""
-    user_id, session = token.user_id, session_by_id(token.session_id)
-    if session is None or session.user_id != user_id:
+    session = session_by_id(token.session_id)
+    if session is None or not token.is_of(session):
         raise InvalidCredential("session unknown", scheme=token.scheme)
     if not session.is_live(now):
         raise InvalidCredential("session ended", scheme=token.scheme)

@@ -10,7 +10,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts import lockout, sessions
+from accounts import lockout, sessions, signals
 from accounts.models import Session, User
 from audit import services as audit
 from audit.events import Event
@@ -99,16 +99,27 @@ def wrong_password() -> ValidationError:
     return ValidationError({"current_password": ValidationError(message, code="invalid_password")})
 
 
-def replace(held: User, password: str, event: Event, *, but: Session | None = None, **columns: Any) -> bool:
-    """Replace the password of a user as it was read, end the sessions, and say whether nobody else was faster.
+def replace(
+    held: User,
+    password: str,
+    event: Event,
+    *,
+    but: Session | None = None,
+    revoke_keys: str = "",
+    **columns: Any,
+) -> bool:
+    """Replace the password of a user as it was read, end the sessions, and return whether nobody else was faster.
 
-    ``but`` is a session that goes on; ``columns`` are written along.
+    ``but`` is a session that goes on. ``revoke_keys`` is the reason to revoke every key too, "" for none. ``columns``
+    are written along.
     """
     hashed = make_password(password)  # bcrypt takes its time before the transaction, not inside it
     with transaction.atomic():
         same = User.objects.filter(pk=held.pk, is_active=True, password=held.password, email=held.email)
-        if not same.update(password=hashed, **columns):
+        if not same.filter(security_stamp=held.security_stamp).update(password=hashed, **columns):
             return False
         audit.record(event, actor=held, subject=held)
         sessions.end_all(user=held, reason="password changed", actor=held, but=but)
+        if revoke_keys:
+            signals.revoke_keys.send(sender=User, user=held, reason=revoke_keys, actor=held)
     return True

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.http import base36_to_int, int_to_base36
 
-from accounts import lockout
+from accounts import lockout, signals
 from accounts.models import User
 from accounts.passwords import refuse_weak, replace
 from accounts.tokens import MAX_ID
@@ -28,8 +31,22 @@ To do so within {minutes} minutes, open
 
     {link}
 
-If it was not you, leave it: nothing has changed, and nobody can do anything without this mail.
+{keys}If it was not you, leave it: nothing has changed, and nobody can do anything without this mail.
 """
+
+KEYS = """\
+This address was never confirmed, so these API keys of the account may be somebody else's. A new password revokes them:
+
+{listed}
+
+{choice}"""
+
+CHOICE = """\
+To keep them, which you should only do if you made them yourself, send "keep_keys": true with the new password.
+
+"""
+LISTED_KEYS = 20  # in a mail; more are counted
+UNLINKED = re.compile(r"[^\w ()#+-]")  # a key's name is anybody's text: nothing in it may become a link
 
 CONFIRMATION_MAIL = """\
 Somebody, most likely you, gave this address for the account {username}.
@@ -43,7 +60,10 @@ If it was not you, leave it.
 
 
 class OneTimeTokens(PasswordResetTokenGenerator):
-    """Django's: an HMAC under SECRET_KEY over what a use changes, so that none works twice; nothing is stored."""
+    """Django's: an HMAC under SECRET_KEY over what a use changes, so that none works twice; nothing is stored.
+
+    The user's ``security_stamp`` is in it too, so that after a restore no link is good for another user of that id.
+    """
 
     def make(self, user: User) -> str:
         """Return a token that names its user."""
@@ -65,6 +85,9 @@ class ResetTokens(OneTimeTokens):
 
     key_salt = "authsvc password reset"
 
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{super()._make_hash_value(user, timestamp)}{user.security_stamp or ''}"
+
 
 class ConfirmationTokens(OneTimeTokens):
     """Bound to the address and to its not being confirmed yet."""
@@ -72,7 +95,7 @@ class ConfirmationTokens(OneTimeTokens):
     key_salt = "authsvc address confirmation"
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
-        return f"{user.pk}{user.email}{user.email_verified_at}{timestamp}"
+        return f"{user.pk}{user.email}{user.email_verified_at}{timestamp}{user.security_stamp or ''}"
 
 
 reset_tokens, confirmation_tokens = ResetTokens(), ConfirmationTokens()
@@ -85,20 +108,49 @@ def ask_reset(*, email: str) -> None:
         user = None
     token = reset_tokens.make(user or User(pk=0))
     audit.record(Event.USER_PASSWORD_RESET_ASKED, subject=user, reason="" if user else "nobody to send it to")
-    send(user, "Set a new password", RESET_MAIL, "reset-password", token)
+    keys = describe_keys(user or User(pk=0))  # for nobody too, so that the time is the same
+    send(user, "Set a new password", RESET_MAIL, "reset-password", token, keys=keys)
 
 
-def reset(*, token: str, new_password: str) -> None:
+def describe_keys(user: User) -> str:
+    """Return what a reset mail says of the keys that setting the password revokes; "" where it revokes none."""
+    answers: list[Any] = signals.list_keys.send(sender=User, user=user, limit=LISTED_KEYS)
+    owned = [keys for _, keys in answers if keys.total]
+    if user.email_verified_at is not None or not owned:
+        return ""
+    rows = [
+        f"    {UNLINKED.sub('_', key.name)} ({key.prefix}..., created {key.created_at:%Y-%m-%d})"
+        for keys in owned
+        for key in keys.newest
+    ]
+    more = sum(keys.total for keys in owned) - len(rows)
+    listed = "\n".join([*rows, *([f"    and {more} more"] if more else [])])
+    return KEYS.format(listed=listed, choice=CHOICE if may_keep_keys(user) else "")
+
+
+def may_keep_keys(user: User) -> bool:
+    """Whether a reset may leave the keys: of accounts that were never asked to confirm their address."""
+    return user.email_verified_at is None and user.confirmation_sent_at is None
+
+
+def reset(*, token: str, new_password: str, keep_keys: bool = False) -> None:
     """Set a new password with a token from the mail, which proves the address too; every session ends.
 
-    Raises InvalidCredential for a token that is not good (any more), ValidationError on ``new_password``.
+    Where the address was not confirmed before, somebody else may have signed up with it: every key is revoked, unless
+    ``keep_keys`` is given and ``may_keep_keys``. Raises InvalidCredential for a token that is not good (any more),
+    ValidationError on ``new_password`` or ``keep_keys``.
     """
     user = reset_tokens.find(token)
     if user is None:
         raise InvalidCredential("reset token")
+    if keep_keys and not may_keep_keys(user):
+        message = "Only an account that was never asked to confirm its address can keep its keys so."
+        raise ValidationError({"keep_keys": ValidationError(message, code="not_allowed")})
     refuse_weak(new_password, user, "new_password")
+    unproven = user.email_verified_at is None and not keep_keys
+    reason = "password reset before the address was confirmed" if unproven else ""
     proven_at = user.email_verified_at or timezone.now()
-    if not replace(user, new_password, Event.USER_PASSWORD_RESET, email_verified_at=proven_at):
+    if not replace(user, new_password, Event.USER_PASSWORD_RESET, revoke_keys=reason, email_verified_at=proven_at):
         raise InvalidCredential("reset token used meanwhile")
     lockout.clear(user)
 
@@ -107,6 +159,11 @@ def ask_confirmation(*, email: str) -> None:
     """Mail a link that confirms an address; the same work and no word where there is nothing to confirm."""
     unconfirmed = User.objects.with_email(email).filter(is_active=True, email_verified_at=None)
     user = unconfirmed.filter(is_service=False).first()
+    send_confirmation(user)
+
+
+def send_confirmation(user: User | None) -> None:
+    """Mail a link that confirms the address of a user; the same work for None."""
     token = confirmation_tokens.make(user or User(pk=0))
     send(user, "Confirm your address", CONFIRMATION_MAIL, "confirm-email", token)
 
@@ -129,10 +186,10 @@ def mark_confirmed(*, user: User, actor: User) -> bool:
     return confirmed
 
 
-def send(user: User | None, subject: str, text: str, page: str, token: str) -> None:
+def send(user: User | None, subject: str, text: str, page: str, token: str, *, keys: str = "") -> None:
     """Put a mail with a link into the outbox, which leaves by itself, unless nobody is to have it or has had enough."""
     if user is None or user.email is None or not limiter.hit(MAILS, page, str(user.pk)).passes:
         return
     link = f"{settings.APP_URL}/{page}?token={quote(token)}"
     minutes = settings.PASSWORD_RESET_TIMEOUT // 60
-    mail.send(subject, text.format(username=user.username, minutes=minutes, link=link), user.email)
+    mail.send(subject, text.format(username=user.username, minutes=minutes, link=link, keys=keys), user.email)

@@ -13,10 +13,10 @@ from authsvc.database.prepared import PreparedQuery, build
 from authsvc.problems import DATABASE_ERRORS
 
 # What request.user holds; the password's hash stays in the database, and what a request seldom needs is read on demand.
-SELDOM = {"password", "last_login", "created_at", "email_verified_at"}
+SELDOM = {"password", "last_login", "created_at", "email_verified_at", "confirmation_sent_at", "security_stamp"}
 USER_FIELDS = tuple(f.attname for f in User._meta.concrete_fields if f.attname not in SELDOM)
 GRANTS = ("scope_names", "role_names")
-SESSION_FIELDS = ("id", "user_id", "last_used_at", "expires_at", "ended_at")
+SESSION_FIELDS = ("id", "user_id", "last_used_at", "expires_at", "ended_at", "binding")
 
 
 def build_user(values: tuple[Any, ...]) -> User:

@@ -130,7 +130,10 @@ reset = extend_schema(
     operation_id="resetPassword",
     tags=["auth"],
     summary="Set a new password by the token from the mail",
-    description="Every session ends. 401 for a token that is wrong, used or too old.",
+    description=(
+        "Every session ends. Where the address was never confirmed, every API key of the account is revoked too. "
+        "401 for a token that is wrong, used or too old."
+    ),
     request=serializers.ResetRequest,
     responses={204: None, **problems(*BODY, 401)},
     examples=[example({"token": "1-d1x2y3-0a1b…", "new_password": "battery-staple-correct"}, request=True)],
@@ -139,7 +142,7 @@ ask_verification = extend_schema(
     operation_id="askEmailVerification",
     tags=["auth"],
     summary="Ask for a mail to confirm an address",
-    description="The same 202 for everybody. Sign-up sends one by itself where the operator requires it.",
+    description="The same 202 for everybody. Sign-up sends one by itself.",
     request=serializers.AddressRequest,
     responses={202: serializers.AcceptedResponse, **problems(*BODY, 429)},
     examples=[example({"email": "alice@example.com"}, request=True), example({"status": "accepted"})],

@@ -6,9 +6,14 @@ from django.core.validators import validate_email
 from rest_framework import serializers
 
 from accounts.models import Session, User
-from authsvc.api import QueryIntegerField, StrictCharField, StrictSerializer
+from authsvc.api import QueryIntegerField, StrictBooleanField, StrictCharField, StrictSerializer
 
 PASSWORD = "At least 8 characters, not common, not all digits."  # noqa: S105  a sentence about passwords
+
+KEEP_KEYS = (
+    "Keeps the API keys of an account whose address was not confirmed, which are revoked otherwise. Only for accounts "
+    "that were never asked to confirm it."
+)
 
 
 class SignupRequest(StrictSerializer):
@@ -61,6 +66,7 @@ class ResetRequest(StrictSerializer):
 
     token = StrictCharField()
     new_password = StrictCharField(max_length=1024, trim_whitespace=False, help_text=PASSWORD)
+    keep_keys = StrictBooleanField(required=False, help_text=KEEP_KEYS)
 
 
 class TokenRequest(StrictSerializer):

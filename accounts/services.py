@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from accounts import passwords, proofs, sessions
 from accounts.models import Role, Scope, User
@@ -20,18 +21,20 @@ from audit.events import Event
 from authsvc.context import current
 from authsvc.problems import InvalidCredential
 
+logger = logging.getLogger(__name__)
+
 # A login whose user changes while it is proven is proven anew: another login may just have renewed the hash.
 ATTEMPTS = 3
 TAKEN = {"username": "This username is taken.", "email": "This e-mail address is taken."}
 
 
 def sign_up(*, email: str, username: str, password: str) -> User:
-    """Make a user who can log in.
+    """Make a user who can log in, and mail a link that confirms the address; a mail that fails does not fail it.
 
     Raises ValidationError by field: "unique" for a name or address taken, whatever its case and Unicode form, and
     the codes of Django's validators. Of any number of concurrent sign-ups with one name the database lets one in.
     """
-    user = User(username=fold(username), email=fold(email))
+    user = User(username=fold(username), email=fold(email), confirmation_sent_at=timezone.now())
     user.set_unusable_password()
     user.clean_fields()
     refuse_taken(user)
@@ -45,8 +48,10 @@ def sign_up(*, email: str, username: str, password: str) -> User:
         clashes = [field for field in TAKEN if f"accounts_user_{field}_unique" in str(error)]
         raise taken(clashes) from error
     user.grant(None, None)
-    if settings.REQUIRE_VERIFIED_EMAIL:
-        proofs.ask_confirmation(email=user.email or "")
+    try:
+        proofs.send_confirmation(user)
+    except Exception:  # the user is there: to answer with an error would have the client try again in vain
+        logger.exception("a confirmation could not be mailed")
     return user
 
 

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import tokens
-from accounts.models import RefreshToken, Session, User
+from accounts import bindings, tokens
+from accounts.models import RefreshToken, Session, User, new_stamp
 from accounts.queries import session_by_id
 from accounts.tokens import TokenPair
 from audit import services as audit
@@ -42,7 +42,7 @@ def start(*, user: User) -> TokenPair | None:
     now = timezone.now()
     if not User.objects.filter(pk=user.pk, is_active=True, password=user.password).update(last_login=now):
         return None
-    session = Session(user=user, created_at=now, last_used_at=now, **client())
+    session = Session(user=user, created_at=now, last_used_at=now, binding=bindings.new_binding(), **client())
     session.expires_at = now + timedelta(days=settings.REFRESH_TOKEN_EXPIRE_DAYS)
     session.save(force_insert=True)
     pair, digest = tokens.issue_pair(user, session)
@@ -73,7 +73,7 @@ def exchange(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
     # The session's row is what a logout, a password change and a disabled user write too: one comes after the other.
     alive = spent and Session.objects.live(now).filter(pk=token.session_id).update(last_used_at=now, **client())
     session = session_by_id(token.session_id) if alive else None
-    if session is None or not session.user.is_active:
+    if session is None or not token.is_of(session) or not session.user.is_active:
         transaction.set_rollback(True)
         return None
     RefreshToken.objects.filter(session=session, spent_at__lt=now - REMEMBERED).delete()
@@ -89,7 +89,8 @@ def end_if_stolen(token: tokens.RefreshToken, now: datetime) -> None:
     if row is not None and (row.spent_at is None or now - row.spent_at <= GRACE):
         return
     session = Session.objects.select_related("user").filter(pk=token.session_id).first()
-    if session is not None and close(session, "refresh token reused"):
+    # A token from before a restore may name a session that is somebody else's by now.
+    if session is not None and token.is_of(session) and close(session, "refresh token reused"):
         audit.record(Event.SESSION_REFRESH_REUSED, subject=session, reason="a spent refresh token was shown again")
 
 
@@ -99,7 +100,11 @@ def log_out(*, encoded: str) -> None:
     token, now = tokens.read_refresh_token(encoded), timezone.now()
     recent = RefreshToken.objects.filter(Q(spent_at=None) | Q(spent_at__gte=now - GRACE))
     shown = recent.filter(digest=token.digest, session=token.session_id).select_related("session__user").first()
-    if shown is None or not end(session=shown.session, reason="logout", actor=shown.session.user):
+    if (
+        shown is None
+        or not token.is_of(shown.session)
+        or not end(session=shown.session, reason="logout", actor=shown.session.user)
+    ):
         end_if_stolen(token, now)
         raise InvalidCredential("refresh token spent or session ended")
 
@@ -124,6 +129,19 @@ def end_all(*, user: User, reason: str, actor: User | None = None, but: Session 
         metrics.revocations.labels("session").inc(ended)
         audit.record(Event.SESSION_ENDED, actor=actor, subject=user, reason=f"{ended} ended: {reason}")
     return ended
+
+
+@transaction.atomic
+def end_everywhere(*, user: User, reason: str, actor: User | None = None) -> int:
+    """End a user's sessions, console sessions and mailed links; return how many of the first there were."""
+    User.objects.filter(pk=user.pk).update(security_stamp=new_stamp())
+    return end_all(user=user, reason=reason, actor=actor)
+
+
+def hold_live(session: Session) -> bool:
+    """Lock a session until the end of the transaction, so that it ends after it; return whether it is live."""
+    live = Session.objects.live(timezone.now()).select_for_update(no_key=True)
+    return bool(live.filter(pk=session.pk).values_list("pk"))
 
 
 def close(session: Session, reason: str) -> bool:

@@ -16,7 +16,7 @@ from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 
-from accounts import keyring
+from accounts import bindings, keyring
 from accounts.models import Session, User
 from authsvc.problems import InvalidCredential
 
@@ -29,7 +29,10 @@ EXCHANGED_LIFETIME = timedelta(minutes=5)  # of the tokens that a key is exchang
 
 
 class AccessBackend(TokenBackend):
-    """How access tokens are signed and verified: the configured algorithm, whatever a header says (RFC 8725, 3.1)."""
+    """How access tokens are signed and verified: the configured algorithm, whatever a header says (RFC 8725, 3.1).
+
+    The header's ``typ`` must name this kind of token (RFC 8725, 3.11).
+    """
 
     typ = "at+jwt"  # RFC 9068, section 2.1
 
@@ -58,7 +61,7 @@ class AccessBackend(TokenBackend):
         try:
             for key in self.to_verify(token):
                 try:
-                    return jwt.decode(
+                    verified = jwt.decode_complete(
                         token,
                         key,
                         algorithms=[self.algorithm],
@@ -68,9 +71,17 @@ class AccessBackend(TokenBackend):
                     )
                 except jwt.InvalidSignatureError:
                     continue
+                if not self.is_own_type(verified["header"].get("typ")):
+                    raise TokenBackendError("another type of token")
+                claims: dict[str, Any] = verified["payload"]
+                return claims
         except jwt.InvalidTokenError as error:
             raise TokenBackendError("malformed or out of date") from error
         raise TokenBackendError("signature")
+
+    def is_own_type(self, typ: Any) -> bool:
+        """Say whether a ``typ`` is this kind's: in any case, and with or without ``application/`` (RFC 7515, 4.1.9)."""
+        return isinstance(typ, str) and typ.lower().removeprefix("application/") == self.typ
 
 
 class RefreshBackend(AccessBackend):
@@ -101,6 +112,10 @@ class OwnToken:
     def session_id(self) -> int:
         """The session's id. Raises InvalidCredential when it cannot be one."""
         return self.number("sid")
+
+    def is_of(self, session: Session) -> bool:
+        """Say whether it was issued for a session, and not for another that had the same id before a restore."""
+        return self.user_id == session.user_id and bindings.is_bound(self, session.binding)
 
     def number(self, claim: str) -> int:
         """Return a claim that is a whole number, written as a string."""
@@ -181,6 +196,8 @@ def issue_pair(user: User, session: Session) -> tuple[TokenPair, bytes]:
     access, refresh = AccessToken(), RefreshToken()
     access["sub"] = refresh["sub"] = str(user.pk)
     access["sid"] = refresh["sid"] = str(session.pk)
+    if session.binding is not None:
+        access[bindings.CLAIM] = refresh[bindings.CLAIM] = session.binding
     access["roles"], access["scope"] = list(user.roles), " ".join(sorted(user.scopes))
     if settings.JWT_AUDIENCE:
         access["aud"] = settings.JWT_AUDIENCE
@@ -197,7 +214,7 @@ def read_access_token(encoded: str) -> AccessToken:
     the algorithm is the configured one whatever the header says, and a refresh token is not an access token.
     """
     token = read(AccessToken, encoded)
-    token.audiences  # noqa: B018  it must be one that can be read
+    token.audiences, token.user_id  # noqa: B018  they must be such as can be read
     return token
 
 

@@ -37,8 +37,7 @@ def judge(
         raise InvalidCredential("unknown", scheme=SCHEME)
     if key_id not in (None, str(key.pk)):
         raise InvalidCredential("another key's id", scheme=SCHEME)
-    if is_retired(key.secret, now) and not key.is_revoked:
-        refuse(key, Outcome.REVOKED, "secret retired", now)
+    refuse_retired(key, now)
     headers = admit(key, now=now, origin=origin)
     if key.retire_on_first_use and key.secret.retires_at is None:
         services.retire_outgoing(key=key, now=now)
@@ -89,6 +88,12 @@ def fault(key: APIKey, now: datetime) -> tuple[Outcome, str] | None:
 def is_retired(secret: Secret, now: datetime) -> bool:
     """Say whether a secret has been replaced and its overlap is over."""
     return secret.retires_at is not None and secret.retires_at <= now
+
+
+def refuse_retired(key: APIKey, now: datetime) -> None:
+    """Refuse a key whose secret has been replaced, unless it is revoked altogether, which ``admit`` says."""
+    if is_retired(key.secret, now) and not key.is_revoked:
+        refuse(key, Outcome.REVOKED, "secret retired", now)
 
 
 def refuse(key: APIKey, outcome: Outcome, reason: str, now: datetime) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from datetime import date, datetime
 
 from django.conf import settings
@@ -110,6 +112,9 @@ class APIKey(models.Model):
         return self.owner.scopes.intersection(self.scopes)
 
 
+BINDING_PURPOSE, BINDING_BYTES = b"authsvc exchanged token:", 16
+
+
 class Secret(models.Model):
     """What opens a key: the SHA-256 of the plaintext, and its first characters to recognise it by."""
 
@@ -129,6 +134,12 @@ class Secret(models.Model):
 
     def __str__(self) -> str:
         return self.prefix
+
+    @property
+    def binding(self) -> str:
+        """What tokens that this secret was exchanged for carry: a hash of the digest, from which neither follows."""
+        bound = hashlib.sha256(BINDING_PURPOSE + self.digest).digest()[:BINDING_BYTES]
+        return base64.urlsafe_b64encode(bound).rstrip(b"=").decode()
 
 
 class Outcome(models.TextChoices):

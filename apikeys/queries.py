@@ -21,9 +21,9 @@ KEY_FIELDS = tuple(f.attname for f in APIKey._meta.concrete_fields if f.attname 
 K, U = len(SECRET_FIELDS), len(SECRET_FIELDS) + len(KEY_FIELDS)
 
 
-def _keys_by_digest() -> QuerySet[Secret, tuple[Any, ...]]:
+def _keys(*more: str, **secret: bytes | int) -> QuerySet[Secret, tuple[Any, ...]]:
     return (
-        Secret.objects.filter(digest=b"")
+        Secret.objects.filter(**secret)
         .order_by()
         .annotate(scope_names=scope_names("api_key__owner"))
         .values_list(
@@ -31,34 +31,31 @@ def _keys_by_digest() -> QuerySet[Secret, tuple[Any, ...]]:
             *(f"api_key__{field}" for field in KEY_FIELDS),
             *(f"api_key__owner__{field}" for field in USER_FIELDS),
             "scope_names",
+            *more,
         )
     )
 
 
-def _keys_by_id() -> QuerySet[APIKey, tuple[Any, ...]]:
-    columns = (*KEY_FIELDS, *(f"owner__{field}" for field in USER_FIELDS), "scope_names")
-    return APIKey.objects.filter(pk=0).order_by().annotate(scope_names=scope_names("owner")).values_list(*columns)
+_key_by_digest = PreparedQuery(lambda: _keys(digest=b""))
+_key_by_secret_id = PreparedQuery(lambda: _keys("digest", pk=0))
 
 
-_key_by_digest = PreparedQuery(_keys_by_digest)
-_key_by_id = PreparedQuery(_keys_by_id)
-
-
-def key_by_id(key_id: int) -> APIKey | None:
-    """Return a key by its id, with the owner's scopes, in whatever state, or None."""
-    row = _key_by_id.fetch(key_id)
-    if row is None:
-        return None
-    return build(APIKey, KEY_FIELDS, row, owner=build_user(row[len(KEY_FIELDS) :]))
+def key_by_secret_id(secret_id: int) -> APIKey | None:
+    """Return the key of a secret, with the secret and the owner's scopes, in whatever state, or None."""
+    row = _key_by_secret_id.fetch(secret_id)
+    return None if row is None else _build_key(row[:-1], bytes(row[-1]))
 
 
 def key_by_digest(digest: bytes) -> APIKey | None:
     """Return the key that a digest opens, with the secret and the owner's scopes, in whatever state, or None."""
     row = _key_by_digest.fetch(digest)
-    if row is None:
-        return None
+    return None if row is None else _build_key(row, digest)
+
+
+def _build_key(row: tuple[Any, ...], digest: bytes) -> APIKey:
     key = build(APIKey, KEY_FIELDS, row[K:U], owner=build_user(row[U:]))
     key.secret = build(Secret, SECRET_FIELDS, row)
+    key.secret.digest = digest
     return key
 
 

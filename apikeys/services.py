@@ -11,7 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
-from accounts.models import User
+from accounts import sessions
+from accounts.models import Session, User
 from apikeys import keys, rules
 from apikeys.models import APIKey, Secret
 from audit import services as audit
@@ -32,11 +33,13 @@ def issue_key(
     rate_limit: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     actor: User | None = None,
+    session: Session | None = None,
 ) -> tuple[APIKey, str]:
     """Make a key and return it with its plaintext, which exists nowhere else from now on.
 
     ``expires_in_days`` counts from now, 1 to API_KEY_MAX_EXPIRE_DAYS, API_KEY_EXPIRE_DAYS when None. ``owner`` is a
-    user whose grants have been read. Raises ValidationError by field.
+    user whose grants have been read. ``session`` is the one that asks: of one that ends meanwhile there is no key.
+    Raises ValidationError by field, InvalidCredential for a session that has ended.
     """
     days = settings.API_KEY_EXPIRE_DAYS if expires_in_days is None else expires_in_days
     now = timezone.now()
@@ -51,6 +54,8 @@ def issue_key(
         metadata=rules.metadata(metadata or {}),
     )
     with transaction.atomic():
+        if session is not None and not sessions.hold_live(session):
+            raise InvalidCredential("session ended", scheme="Bearer")
         key.save(force_insert=True)
         plaintext = add_secret(key, now)
         audit.record(Event.KEY_ISSUED, actor=actor, subject=key, reason=key.scope)

@@ -8,7 +8,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
-from accounts.authentication import JWTAuthentication, user_of
+from accounts.authentication import JWTAuthentication, session_of, user_of
 from accounts.permissions import IsPerson
 from apikeys import leaks, queries, schema, serializers, services, usage
 from apikeys.authentication import APIKeyAuthentication
@@ -48,8 +48,8 @@ class CreateKeyView(OwnKeys):
 
     @schema.create_key
     def post(self, request: Request) -> Response:
-        user = user_of(request)
-        key, plaintext = services.issue_key(owner=user, actor=user, **parse(serializers.CreateKeyRequest, request))
+        user, asked = user_of(request), parse(serializers.CreateKeyRequest, request)
+        key, plaintext = services.issue_key(owner=user, actor=user, session=session_of(request), **asked)
         return Response(serializers.new_key(key, plaintext), status=201, headers={"Cache-Control": "no-store"})
 
 

@@ -12,6 +12,7 @@ class Event(StrEnum):
     USER_ENABLED = "user:enabled"
     USER_DISABLED = "user:disabled"
     USER_DELETED = "user:deleted"
+    USER_EVERYTHING_ENDED = "user:everything_ended"
     USER_LOGGED_IN = "user:logged_in"
     USER_LOGIN_FAILED = "user:login_failed"
     USER_LOCKED_OUT = "user:locked_out"
@@ -40,3 +41,4 @@ class Event(StrEnum):
     KEY_REVOKED_LEAK = "api_key:revoked_leak"
     KEY_REFUSED = "api_key:refused"
     AUDIT_PRUNED = "audit:pruned"
+    DATABASE_RESTORED = "database:restored"

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from accounts import bindings
 from accounts.models import User
-from accounts.tokens import EXCHANGED_LIFETIME, MAX_ID, AccessToken
-from apikeys.judgement import admit
+from accounts.tokens import EXCHANGED_LIFETIME, AccessToken
+from apikeys.judgement import admit, refuse_retired
 from apikeys.models import APIKey
-from apikeys.queries import key_by_id
+from apikeys.queries import key_by_secret_id
 from authsvc.context import current
 from authsvc.problems import InvalidCredential
 
@@ -28,6 +29,7 @@ class Exchanged(NamedTuple):
 class KeyToken(AccessToken):
     """An access token that a key was exchanged for: ``client_id`` is the key's id, ``sub`` its owner's.
 
+    ``secret_id`` names the secret that was used and ``bind`` is a hash of it, so that the token ends with that secret.
     Those who verify it by themselves may not notice for its lifetime that the key has ended.
     """
 
@@ -47,6 +49,7 @@ def exchange(*, key: APIKey, now: datetime, scope: str | None = None, audience: 
         raise ValidationError({"scope": ValidationError(message, code="invalid_scope")})
     token = KeyToken()
     token["sub"], token["client_id"] = str(key.owner.pk), str(key.pk)
+    token["secret_id"], token[bindings.CLAIM] = str(key.secret.pk), key.secret.binding
     token["roles"], token["scope"] = [], " ".join(sorted(wanted))
     if audience or settings.JWT_AUDIENCE:
         token["aud"] = audience or settings.JWT_AUDIENCE
@@ -62,6 +65,7 @@ def by_key(token: AccessToken, now: datetime) -> User:
     """
     key = key_behind(token)
     try:
+        refuse_retired(key, now)
         token.headers = admit(key, now=now, origin=current.get())
     except InvalidCredential as error:
         raise InvalidCredential(error.reason, scheme=token.scheme) from error
@@ -70,11 +74,14 @@ def by_key(token: AccessToken, now: datetime) -> User:
 
 
 def key_behind(token: AccessToken) -> APIKey:
-    """Return the key that a token was given for, in whatever state. Raises InvalidCredential."""
-    user_id, text = token.user_id, token.get("client_id")
-    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20):
-        raise InvalidCredential("claim client_id", scheme=token.scheme)
-    key = key_by_id(min(int(text), MAX_ID))
-    if key is None or key.owner.pk != user_id:
+    """Return the key that a token was given for, with the secret that was used, in whatever state.
+
+    Raises InvalidCredential.
+    """
+    named = (token.user_id, token.number("client_id"), token.number("secret_id"))
+    key = key_by_secret_id(named[-1])
+    if key is None or (key.owner.pk, key.pk, key.secret.pk) != named:
         raise InvalidCredential("key unknown", scheme=token.scheme)
+    if not bindings.is_bound(token, key.secret.binding):  # the ids were given out again after a restore
+        raise InvalidCredential("another secret", scheme=token.scheme)
     return key

@@ -89,8 +89,8 @@ def shared(token: Any) -> dict[str, Any]:
 
 def live_session(token: Any, now: datetime) -> Session:
     """Return the session of a token. Raises InvalidCredential where it or its user is not good any more."""
-    user_id, session = token.user_id, session_by_id(token.session_id)
-    if session is None or session.user_id != user_id or not session.is_live(now) or not session.user.is_active:
+    session = session_by_id(token.session_id)
+    if session is None or not token.is_of(session) or not session.is_live(now) or not session.user.is_active:
         raise InvalidCredential("session ended", scheme=token.scheme)
     return session
 
@@ -98,6 +98,6 @@ def live_session(token: Any, now: datetime) -> Session:
 def usable_key(token: AccessToken, now: datetime) -> APIKey:
     """Return the key of an exchanged token. Raises InvalidCredential where it is not good any more."""
     key = key_behind(token)
-    if fault(key, now):
+    if is_retired(key.secret, now) or fault(key, now):
         raise InvalidCredential("key ended", scheme=token.scheme)
     return key

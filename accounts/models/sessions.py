@@ -38,6 +38,9 @@ class Session(models.Model):
     address = models.GenericIPAddressField(null=True)
     ended_at = models.DateTimeField(null=True)
     ended_reason = models.CharField(max_length=40, default="")
+    # A random value that every token of the session carries: an id is given out again after a restore, this is not.
+    # NULL for sessions from before the column, whose tokens carry none.
+    binding = models.CharField(max_length=22, null=True, editable=False)  # noqa: DJ001  NULL means "unbound", "" a value
 
     objects = SessionQuerySet.as_manager()
 

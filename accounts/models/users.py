@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+import secrets
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
 from django.contrib.auth.hashers import check_password, make_password
@@ -23,8 +25,14 @@ username_validator = RegexValidator(
     "A username has letters, digits and the characters . _ + - only, and no @.",
     code="invalid",
 )
+STAMP_BYTES = 16
 # Sent when a user who was there got another password, wherever; with ``user``.
 password_changed = Signal()
+
+
+def new_stamp() -> str:
+    """Return a value for ``security_stamp``."""
+    return secrets.token_hex(STAMP_BYTES)
 
 
 class UserQuerySet(QuerySet["User"]):
@@ -91,6 +99,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     email_verified_at = models.DateTimeField("address confirmed", null=True, editable=False)
+    # When the sign-up mailed a confirmation; NULL for accounts that were never asked to confirm their address.
+    confirmation_sent_at = models.DateTimeField(null=True, editable=False)
+    # A random value in every mailed link and console session: a new one voids them all. NULL from before the column.
+    security_stamp = models.CharField(  # noqa: DJ001  NULL is what the column's rows had before it
+        max_length=2 * STAMP_BYTES, null=True, default=new_stamp, editable=False
+    )
 
     # What the user may do: read along by UserQuerySet.with_grants, then taken in by grant().
     role_names: str | None
@@ -143,6 +157,19 @@ class User(AbstractBaseUser, PermissionsMixin):
     def set_password(self, raw_password: str | None) -> None:
         super().set_password(raw_password)
         self.has_new_password = True
+
+    def get_session_auth_hash(self) -> str:
+        """Return the value that ends the console sessions of this user when it changes: of password and stamp."""
+        return self._stamped(super().get_session_auth_hash())
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        yield from map(self._stamped, super().get_session_auth_fallback_hash())
+
+    def _stamped(self, session_hash: str) -> str:
+        if self.security_stamp is None:
+            return session_hash
+        # The session hash is keyed already, by SECRET_KEY or a fallback: a second key would end sessions at a rotation.
+        return hashlib.sha256(f"{session_hash}{self.security_stamp}".encode()).hexdigest()
 
     def set_unusable_password(self) -> None:
         super().set_unusable_password()

@@ -37,7 +37,9 @@ def claims_of(token: str) -> dict[str, Any]:
 
 def sign(claims: Any, header: Any = None, *, key: str | None = None, digest: str = "sha256") -> str:
     """Return a token signed as ours are, but for what is given: a PyJWT would refuse to make most of these."""
-    body = f"{encode(header or {'alg': 'HS256', 'typ': 'JWT'})}.{encode(claims)}"
+    refresh = isinstance(claims, dict) and claims.get("token_type") == "refresh"
+    typ = "rt+jwt" if refresh else "at+jwt"
+    body = f"{encode({'alg': 'HS256', 'typ': typ} if header is None else header)}.{encode(claims)}"
     secret = django_settings.SECRET_KEY if key is None else key
     return f"{body}.{encode(hmac.new(secret.encode(), body.encode(), getattr(hashlib, digest)).digest())}"
 

@@ -17,7 +17,7 @@ from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL, Api
 from tests.factories import pair_of, token_of
 
 Claims = dict[str, Any]
-HS256 = {"alg": "HS256", "typ": "JWT"}
+HS256 = {"alg": "HS256", "typ": "at+jwt"}
 CHALLENGE = 'Bearer realm="authsvc", error="invalid_token"'
 
 
@@ -39,6 +39,11 @@ def subject(value: Any) -> Callable[[Claims], str]:
 def dated(name: str, seconds: float) -> Callable[[Claims], str]:
     """Return the maker of a token that is signed by us with one time so many seconds from now."""
     return lambda claims: sign({**claims, name: time.time() + seconds})
+
+
+def typed(typ: Any) -> Callable[[Claims], str]:
+    """Return the maker of a token that is signed by us under a type."""
+    return lambda claims: sign(claims, {"alg": "HS256", "typ": typ})
 
 
 def deep(claims: Claims) -> str:
@@ -141,6 +146,21 @@ BAD: dict[str, Callable[[Claims], str]] = {
     "for another audience": lambda claims: sign({**claims, "aud": "another"}),
     "refresh token": lambda claims: sign({**claims, "token_type": "refresh"}),
     "token_type a list": lambda claims: sign({**claims, "token_type": ["access"]}),
+    "typ of a refresh token": typed("rt+jwt"),
+    "typ of any JWT": typed("JWT"),
+    "typ of another kind": typed("secevent+jwt"),
+    "typ empty": typed(""),
+    "typ null": typed(None),
+    "typ a list": typed(["at+jwt"]),
+    "typ with a space": typed("at+jwt "),
+    "typ twice the prefix": typed("application/application/at+jwt"),
+    "no typ": lambda claims: sign(claims, {"alg": "HS256"}),
+    "bind of another session": lambda claims: sign({**claims, "bind": "A" * 22}),
+    "bind empty": lambda claims: sign({**claims, "bind": ""}),
+    "bind null": lambda claims: sign({**claims, "bind": None}),
+    "bind a list": lambda claims: sign({**claims, "bind": [claims["bind"]]}),
+    "bind half a character": lambda claims: sign({**claims, "bind": "\ud800"}),
+    "no bind": lambda claims: sign(without(claims, "bind")),
     "token_type in capitals": lambda claims: sign({**claims, "token_type": "ACCESS"}),
 }
 
@@ -166,7 +186,8 @@ def test_a_token_made_as_ours_are_is_good_so_that_the_forgeries_fail_for_their_o
 ) -> None:
     claims = claims_of(alices_token)
     good = [sign(claims), sign({**claims, "extra": [1]}), sign(claims, {**HS256, "kid": "x"}), alices_token]
-    assert [api.get("/auth/me", token=token).status_code for token in good] == [200] * 4
+    good += [typed(typ)(claims) for typ in ("AT+JWT", "application/at+jwt", "Application/AT+jwt")]
+    assert [api.get("/auth/me", token=token).status_code for token in good] == [200] * 7
 
 
 def test_a_refresh_token_of_ours_is_no_access_token(api: Api, alice: User) -> None:

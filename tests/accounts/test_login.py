@@ -52,11 +52,12 @@ def test_the_tokens_say_who_it_is_and_what_it_may_do(api: Api, alice: User) -> N
         "exp": access["iat"] + 1800,
         "jti": access["jti"],
         "sid": refresh["sid"],
+        "bind": refresh["bind"],
         "roles": ["admin", "reporter"],
         "scope": "reports:read reports:write",
     }
     assert refresh == {
-        **{name: refresh[name] for name in ("iat", "jti", "sid")},
+        **{name: refresh[name] for name in ("iat", "jti", "sid", "bind")},
         "token_type": "refresh",
         "sub": str(alice.pk),
         "iss": "authsvc",

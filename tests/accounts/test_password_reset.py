@@ -67,7 +67,7 @@ def test_it_costs_the_same_queries_whoever_is_asked_for(api: Api) -> None:
         with CaptureQueriesContext(connection) as queries:
             assert api.post(ASK, {"email": f"{name}@example.com"}).status_code == 202
         counted.append([query["sql"].split()[0] for query in queries])
-    assert counted == [["SELECT", "INSERT"]] * 4
+    assert counted == [["SELECT", "INSERT", "SELECT", "SELECT"]] * 4
 
 
 def test_the_mail_names_the_account_and_has_the_link_to_the_page_of_the_app(

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Scope, User
 from apikeys import usage
-from apikeys.models import APIKey, Usage
+from apikeys.models import APIKey, Secret, Usage
 from tests.accounts.conftest import claims_of, sign
 from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL, Api, errors_of
 from tests.factories import make_key, make_role, token_of
@@ -63,6 +63,8 @@ def test_a_key_is_exchanged_for_a_token_of_five_minutes(api: Api, analyst: User,
     claims = claims_of(body["access_token"])
     assert claims == {
         **{name: claims[name] for name in ("iat", "jti")},
+        "secret_id": str(key[0].secrets.get().pk),
+        "bind": key[0].secrets.get().binding,
         "exp": claims["iat"] + 300,
         "token_type": "access",
         "iss": "authsvc",
@@ -170,6 +172,49 @@ def test_a_token_ends_with_its_key_or_the_secret_that_was_used(api: Api, alice: 
         token = exchanged(api, new)
         clock.shift(300)
         assert not opens(api, token)
+
+
+def test_a_token_ends_with_the_secret_that_was_used_and_not_with_the_next(api: Api, alice: User) -> None:
+    key, old = make_key(alice)
+    tokens = [exchanged(api, old)]
+    new = api.post(f"/keys/{key.pk}/rotate", {"overlap_seconds": 60}, token=token_of(alice)).json()["key"]
+    tokens.append(exchanged(api, new))
+    assert [opens(api, token) for token in tokens] == [True, True]
+    api.post(f"/keys/{key.pk}/rotate", {"overlap_seconds": 60}, token=token_of(alice))
+    assert [opens(api, token) for token in tokens] == [False, True]
+    usage.flush()
+    assert Usage.objects.get(outcome="revoked").count == 1
+
+
+def test_a_token_opens_nothing_of_the_next_who_has_the_ids_of_its_key(
+    api: Api, alice: User, bob: User, key: tuple[APIKey, str]
+) -> None:
+    token = exchanged(api, key[1])
+    secret = key[0].secrets.get()
+    assert opens(api, token)
+    # As after a restore: the same ids of user, key and secret, and another plaintext.
+    Secret.objects.filter(pk=secret.pk).update(digest=bytes(32))
+    for path in ("/protected/any", "/auth/verify"):
+        response = api.get(path, token=token)
+        assert (response.status_code, response.json()) == (401, BAD_CREDENTIAL)
+    bob.groups.add(make_role("introspector", "tokens:introspect"))
+    assert api.post("/auth/introspect", {"token": token}, token=token_of(bob)).json() == {"active": False}
+
+
+@pytest.mark.parametrize("claim", ["bind", "secret_id"])
+@pytest.mark.parametrize("value", ["0", "", None, 7, ["x"]], ids=str)
+def test_a_token_without_the_binding_to_its_secret_opens_nothing(
+    api: Api, key: tuple[APIKey, str], claim: str, value: Any
+) -> None:
+    claims = claims_of(exchanged(api, key[1]))
+    assert not opens(api, sign({**claims, claim: value}))
+    assert not opens(api, sign({name: claims[name] for name in claims if name != claim}))
+
+
+def test_a_token_of_one_key_names_no_secret_of_another(api: Api, alice: User, key: tuple[APIKey, str]) -> None:
+    claims = claims_of(exchanged(api, key[1]))
+    other = make_key(alice)[0].secrets.get()
+    assert not opens(api, sign({**claims, "secret_id": str(other.pk), "bind": other.binding}))
 
 
 def test_a_token_counts_towards_the_limit_of_its_key(api: Api, alice: User) -> None:

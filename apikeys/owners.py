@@ -1,0 +1,78 @@
+"""What concerns all keys of an owner at once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import services as accounts
+from accounts import sessions
+from accounts.models import User
+from accounts.signals import OwnedKey, OwnedKeys
+from apikeys import rules
+from apikeys.models import APIKey, Status
+from apikeys.queries import keys_of
+from audit import services as audit
+from audit.events import Event
+from authsvc import metrics
+
+BATCH = 1000  # keys that are revoked by one UPDATE, and whose events are held in memory
+
+
+class Ended(NamedTuple):
+    """How much ``end_everything`` ended."""
+
+    keys: int
+    sessions: int
+
+
+def end_everything(*, owner: User, reason: str = "", actor: User | None = None, disable: bool = False) -> Ended:
+    """Revoke every key of an owner, end the sessions, and void mailed links and console sessions.
+
+    With ``disable`` the owner is disabled too; enabling again revives nothing. Keys are revoked in batches, each with
+    its events in a transaction of its own, after the transaction that ends what could make new ones: a call that is cut
+    off is repeated. Raises ValidationError on ``reason``.
+    """
+    reason = rules.reason(reason)
+    with transaction.atomic():
+        ended = sessions.end_everywhere(user=owner, reason="everything ended", actor=actor)
+        audit.record(Event.USER_EVERYTHING_ENDED, actor=actor, subject=owner, reason=reason)
+        if disable:
+            accounts.set_active(user=owner, active=False, actor=actor)
+    return Ended(revoke_all(owner=owner, reason=reason, actor=actor), ended)
+
+
+def revoke_all(*, owner: User, reason: str = "", actor: User | None = None) -> int:
+    """Revoke every key of an owner, and return how many this call revoked."""
+    revoked, last = 0, 0
+    while batch := revoke_batch(owner, last, rules.reason(reason), actor):
+        revoked, last = revoked + len(batch), batch[-1].pk
+    return revoked
+
+
+@transaction.atomic
+def revoke_batch(owner: User, after: int, reason: str, actor: User | None) -> list[APIKey]:
+    """Revoke the next keys by id, and return them; locked in this order, two calls never wait for each other."""
+    alive = APIKey.objects.filter(owner=owner, revoked_at__isnull=True)
+    named = alive.filter(pk__gt=after).order_by("pk").only("name", "created_at")
+    batch = list(named.select_for_update(no_key=True)[:BATCH])
+    if batch:
+        ids = [key.pk for key in batch]
+        alive.filter(pk__in=ids).update(revoked_at=timezone.now(), revoked_reason=reason)
+        metrics.revocations.labels("api_key").inc(len(batch))
+        audit.record_all(Event.KEY_REVOKED, subjects=batch, actor=actor, reason=reason)
+    return batch
+
+
+def on_list_keys(*, user: User, limit: int, **signal: Any) -> OwnedKeys:
+    """Receiver of accounts' list_keys: the keys that could be used now."""
+    alive = keys_of(user).with_status(Status.ACTIVE, timezone.now())
+    newest = [OwnedKey(key.name, key.prefix, key.created_at) for key in alive[:limit]]
+    return OwnedKeys(newest, alive.count())
+
+
+def on_revoke_keys(*, user: User, reason: str, actor: User | None, **signal: Any) -> None:
+    """Receiver of accounts' revoke_keys."""
+    revoke_all(owner=user, reason=reason, actor=actor)

@@ -1,0 +1,170 @@
+"""Each audit event as one JSON line of the log, written once its transaction has committed, and read back later.
+
+The line outlives the database: after a restore ``manage.py after_restore`` repeats the revocations that it records.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from audit.events import Event
+from audit.models import AuditEvent
+from authsvc.context import CREDENTIAL
+
+logger = logging.getLogger("audit")
+
+MAX_LINE = 64 * 1024  # characters; ours have some hundred
+# Events whose subject is found again by when it was made, since its name may change: users and keys.
+IDENTIFIED = {event for event in Event if event.startswith(("user:", "api_key:"))} - {
+    Event.USER_LOGGED_IN,
+    Event.USER_LOGIN_FAILED,
+    Event.KEY_FIRST_USED,
+    Event.KEY_REFUSED,
+}
+PLAIN = {"api_key": Event.KEY_REVOKED, "user": Event.USER_DISABLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event as a line has it. ``at`` is None, and so is the id of a user, where a plain line named it."""
+
+    event: str
+    at: datetime | None = None
+    subject_type: str = ""
+    subject_id: int | None = None
+    subject_name: str | None = None
+    subject_created_at: datetime | None = None
+    actor_name: str = ""
+    request_id: str = ""
+    reason: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a plain line named it, which says no time."""
+        return self.at is None
+
+    def is_recorded(self) -> bool:
+        """Say whether the audit has this event, or had it before it was pruned: then it is from before the backup."""
+        if self.at is None:
+            return False
+        oldest = AuditEvent.objects.order_by("at").values_list("at", flat=True).first()
+        subject = AuditEvent.objects.filter(subject_type=self.subject_type, subject_id=self.subject_id)
+        return (oldest is not None and self.at < oldest) or subject.filter(event=self.event, at=self.at).exists()
+
+    def restore(self) -> None:
+        """Put the event back into the audit, from which a restore has lost it."""
+        AuditEvent.objects.create(
+            at=self.at or timezone.now(),
+            event=self.event,
+            actor_name=self.actor_name[:254],
+            subject_type=self.subject_type,
+            subject_id=self.subject_id,
+            subject_name=self.subject_name or "",
+            request_id=self.request_id[:128],
+            reason=self.reason[:200],
+        )
+
+    def is_about(self, row: models.Model) -> bool:
+        """Say whether a row with the subject's id is the subject, and not another that was given the same id."""
+        created_at = getattr(row, "created_at", None)
+        if self.subject_created_at is not None and created_at is not None:
+            return bool(created_at == self.subject_created_at)
+        return self.subject_name is None or self.subject_name == mask(name_of(row))
+
+
+def name_of(subject: models.Model) -> str:
+    """Return what the audit calls a subject."""
+    return str(getattr(subject, "name", subject))[:254]
+
+
+def mask(text: str) -> str:
+    """Return a text without what looks like a credential: people name keys by pasting them."""
+    return CREDENTIAL.sub("***", text)
+
+
+def write(rows: Iterable[tuple[AuditEvent, models.Model | None]]) -> None:
+    """Log events, each with its subject, once the transaction has committed; a log that fails undoes nothing."""
+    lines = [line(row, subject) for row, subject in rows]
+    transaction.on_commit(partial(emit, lines), robust=True)
+
+
+def line(row: AuditEvent, subject: models.Model | None) -> dict[str, Any]:
+    """Return what is logged of an event. The client's address and user agent stay in the database."""
+    created_at = getattr(subject, "created_at", None) if row.event in IDENTIFIED else None
+    return {
+        "event": row.event,
+        "at": row.at.isoformat(),
+        "subject_type": row.subject_type,
+        "subject_id": row.subject_id,
+        "subject_name": mask(row.subject_name),
+        "subject_created_at": created_at.isoformat() if created_at else None,
+        "actor_id": row.actor_id,
+        "actor_name": mask(row.actor_name),
+        "reason": mask(row.reason),
+    }
+
+
+def emit(lines: list[dict[str, Any]]) -> None:
+    """Write lines to the log."""
+    for extra in lines:
+        logger.info("audit", extra=extra)
+
+
+def read(path: str) -> Iterator[Entry]:
+    """Yield the events of a log: its own JSON lines, or ``api_key ID`` and ``user NAME``; other lines are skipped.
+
+    Raises OSError.
+    """
+    with Path(path).open(encoding="utf-8", errors="replace") as file:
+        while text := file.readline(MAX_LINE):
+            entry = parse_json(text) if text.startswith("{") else parse_plain(text)
+            if entry is not None:
+                yield entry
+
+
+def parse_plain(text: str) -> Entry | None:
+    """Return what a plain line revokes or disables, or None for another line."""
+    kind, _, name = text.strip().partition(" ")
+    event, name = PLAIN.get(kind), name.strip()
+    if event is None or not name:
+        return None
+    if event == Event.USER_DISABLED:
+        return Entry(event, subject_type="user", subject_name=name)
+    is_id = name.isascii() and name.isdecimal() and len(name) < 19
+    return Entry(event, subject_type="apikey", subject_id=int(name)) if is_id else None
+
+
+def parse_json(text: str) -> Entry | None:
+    """Return the event of a line of this service's log, or None for another line."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    texts = ("event", "subject_type", "subject_name", "actor_name", "request_id", "reason")
+    if found.get("logger") != logger.name or not all(isinstance(found.get(name), str) for name in texts):
+        return None
+    at, subject_id = moment(found.get("at")), found.get("subject_id")
+    if at is None or not (subject_id is None or type(subject_id) is int):
+        return None
+    entry = Entry(at=at, subject_id=subject_id, **{name: found[name] for name in texts})
+    return replace(entry, subject_created_at=moment(found.get("subject_created_at")))
+
+
+def moment(text: Any) -> datetime | None:
+    """Return the time of an ISO 8601 text with a zone, or None."""
+    try:
+        found = parse_datetime(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
