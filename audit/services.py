@@ -90,6 +90,9 @@ def prune(*, older_than: timedelta, now: datetime | None = None) -> int:
     with transaction.atomic():
         deleted = AuditEvent.objects.filter(at__lt=before).count()
         Retention.objects.create(before=before)
+        journal.write(
+            [(build(Event.AUDIT_PRUNED, reason=f"{deleted} events from before {before:%Y-%m-%dT%H:%M:%SZ}"), None)]
+        )
     return deleted
 
 

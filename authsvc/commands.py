@@ -1,6 +1,7 @@
 """The base of the project's commands: whatever is wrong is one sentence on stderr and exit status 1."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper, handle_default_options
 from django.db import ProgrammingError, connections
 
+from authsvc import logs
 from authsvc.problems import DATABASE_ERRORS
 
 
@@ -22,6 +24,9 @@ class SentenceCommand(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         # Django prints usage and exits with 2 for a wrong argument, and with the exception's name for a CommandError.
+        # On stderr the operator reads one sentence; the events go to AUDIT_LOG.
+        events = logging.getLogger(logs.AUDIT)
+        events.propagate = False
         try:
             self.open_stdout()
             namespace = self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
@@ -37,6 +42,7 @@ class SentenceCommand(BaseCommand):
             self.tell(f"The result cannot be written to standard output: {error.strerror or error}.", style=None)
             sys.exit(1)
         finally:
+            events.propagate = True
             connections.close_all()
 
     def open_stdout(self) -> None:

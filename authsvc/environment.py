@@ -100,6 +100,16 @@ def path(name: str) -> str:
     return value
 
 
+def writable(name: str) -> str:
+    """Return the path of a file that can be written, which need not be there yet, or "" when unset."""
+    value = text(name)
+    if value and not os.access(value if Path(value).exists() else Path(value).parent, os.W_OK):
+        raise ImproperlyConfigured(f"{name} names a file that cannot be written.")
+    if Path(value).is_dir() and value:
+        raise ImproperlyConfigured(f"{name} names a folder, not a file.")
+    return value
+
+
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     """Return one of the allowed words, whatever the case it was written in."""
     value = text(name, default)

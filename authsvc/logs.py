@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+AUDIT = "audit"  # the logger of security events
+
 
 class RequestIDFilter(logging.Filter):
     """Adds ``request_id`` to every record."""
@@ -21,8 +23,19 @@ class UnexpectedFilter(logging.Filter):
         return getattr(record, "status_code", None) != 503
 
 
-def config(level: str) -> dict[str, Any]:
-    """Return Django's LOGGING for one level; no record ever holds a header or a body, where credentials travel."""
+def config(level: str, audit_file: str = "") -> dict[str, Any]:
+    """Return Django's LOGGING for one level; no record ever holds a header or a body, where credentials travel.
+
+    Security events are logged at every level, and to ``audit_file`` too where one is named.
+    """
+    to_file = {
+        "class": "logging.handlers.WatchedFileHandler",
+        "filename": audit_file,
+        "encoding": "utf-8",
+        "delay": True,
+        "formatter": "json",
+        "filters": ["request_id"],
+    }
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -39,10 +52,14 @@ def config(level: str) -> dict[str, Any]:
                 "timestamp": True,
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]},
+            **({"audit": to_file} if audit_file else {}),
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},
+            AUDIT: {"level": "INFO", "handlers": ["audit"] if audit_file else []},
             # Refusals are the API's daily bread, not warnings; failures of ours stay errors.
             "django.request": {"level": "ERROR", "filters": ["unexpected"]},
             # Anybody can send any Host, or a body that is too large; it answers 4xx and is no event.

@@ -17,6 +17,7 @@ environment.load_dotenv(BASE_DIR / ".env")
 SECRET_KEY = environment.secret_key("SECRET_KEY", least=32)
 SECRET_KEY_FALLBACKS = environment.former_keys("SECRET_KEY_FALLBACKS", least=32)
 DEBUG = environment.boolean("DEBUG", default=False)
+AUDIT_LOG = environment.writable("AUDIT_LOG")
 LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 ALLOWED_HOSTS = environment.listing(
     "ALLOWED_HOSTS",
@@ -130,7 +131,7 @@ USE_TZ = True
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the console revokes as many keys at once; the API reads no forms
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; larger request bodies answer 413
 FILE_UPLOAD_HANDLERS: list[str] = []  # no form here takes files: one that is sent is not spooled to disk
-LOGGING = logs.config(LOG_LEVEL)
+LOGGING = logs.config(LOG_LEVEL, AUDIT_LOG)
 globals().update(environment.email("EMAIL_URL", "consolemail://"))
 EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = environment.matching("EMAIL_FROM", "authsvc@localhost", r"[^\s@]+@[^\s@]+", "an e-mail address")

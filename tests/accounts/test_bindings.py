@@ -20,7 +20,7 @@ LOST = {"username": "mallory", "email": "mallory@example.com"}
 
 
 def give_out_again(user: User) -> User:
-    """Delete a user with all that is its own, as a restore does, and give its ids to a victim and the victim's login."""
+    """Delete a user and all that is its own, as a restore does, and give the ids to a victim and its login."""
     (session,) = Session.objects.filter(user=user)
     Session.objects.all().delete()
     User.objects.filter(pk=user.pk).delete()

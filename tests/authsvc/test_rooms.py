@@ -25,7 +25,7 @@ RANKS = (
     ("models",),
     ("keyring",),
     ("queries", "tokens", "rules", "usage", "filters", "lookup", "journal"),
-    ("lockout", "sessions", "signing", "housekeeping", "last_use"),
+    ("lockout", "sessions", "signing", "housekeeping", "last_use", "lost"),
     ("passwords",),
     ("proofs",),
     ("services",),
