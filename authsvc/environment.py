@@ -103,10 +103,9 @@ def path(name: str) -> str:
 def writable(name: str) -> str:
     """Return the path of a file that can be written, which need not be there yet, or "" when unset."""
     value = text(name)
-    if value and not os.access(value if Path(value).exists() else Path(value).parent, os.W_OK):
+    file = Path(value)
+    if value and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
         raise ImproperlyConfigured(f"{name} names a file that cannot be written.")
-    if Path(value).is_dir() and value:
-        raise ImproperlyConfigured(f"{name} names a folder, not a file.")
     return value
 
 

@@ -1,5 +1,6 @@
 """The base of commands: a result on stdout, everything else on stderr, one sentence and status 1 for what is wrong."""
 
+import logging
 import os
 import sys
 from argparse import ArgumentParser
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 
+from authsvc import logs
 from authsvc.commands import SentenceCommand, whole_number
 from tests.authsvc.conftest import run
 
@@ -31,14 +33,17 @@ class Command(SentenceCommand):
 
     def handle(self, *args: Any, **options: Any) -> str:
         self.tell("Working.")
+        self.events_are_shown = logging.getLogger(logs.AUDIT).propagate
         if options["fail"]:
             raise FAILURES[options["fail"]]
         return "answer"
 
 
 def test_the_result_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    Command().run_from_argv(["manage.py", "command"])
+    command = Command()
+    command.run_from_argv(["manage.py", "command"])
     assert capsys.readouterr() == ("answer\n", "Working.\n")
+    assert (command.events_are_shown, logging.getLogger(logs.AUDIT).propagate) == (False, True)
     assert connection.connection is None
 
 

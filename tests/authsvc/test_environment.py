@@ -33,6 +33,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "REDIS_URL": (*URL, "redis", "unix", "redis://host:99999", "redis://host:0", "redis://host:port/0", "redis://h/x"),
     "EMAIL_URL": (*URL, "smtp", "consolemail", "smtp://host:99999", "smtp://host:0", "mailto:me@example.com"),
     "LEAK_REPORT_KEYS_FILE": ("/nowhere/keys.json",),
+    "AUDIT_LOG": ("/nowhere/audit.log", "/", "."),
     "ALLOWED_HOSTS": (
         "http://a",
         "a:80",
@@ -121,6 +122,8 @@ def test_the_example_spells_out_the_defaults(read_settings: Read) -> None:
             ["https://a.example:8443", "http://[::1]"],
             id="origins",
         ),
+        pytest.param("AUDIT_LOG", "audit.log", "audit.log", id="a file to be made"),
+        pytest.param("AUDIT_LOG", "pytest.ini", "pytest.ini", id="a file that is there"),
         pytest.param("REDIS_URL", "rediss://:secret@host:6380/1", "rediss://:secret@host:6380/1", id="redis"),
     ],
 )

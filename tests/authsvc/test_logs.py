@@ -30,6 +30,13 @@ def log() -> Iterator[io.StringIO]:
     logging.getLogger().removeHandler(handler)
 
 
+def test_events_of_the_audit_are_logged_at_every_level_and_to_a_file_where_one_is_named() -> None:
+    assert logs.config("ERROR")["loggers"]["audit"] == {"level": "INFO", "handlers": []}
+    named = logs.config("ERROR", "audit.log")
+    assert named["loggers"]["audit"]["handlers"] == ["audit"]
+    assert (named["handlers"]["audit"]["filename"], named["handlers"]["audit"]["delay"]) == ("audit.log", True)
+
+
 def read(log: io.StringIO) -> list[dict[str, Any]]:
     """Return the lines of the log, each of which must be JSON, but for those of requests."""
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
