@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from logging.config import DictConfigurator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ Captured = Callable[..., Any]
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Captured) -> Callable[..., Any]:
     """Return the lines that a call logs once what it does is committed, as the service writes them."""
-    formatter = logging.config.dictConfig(logs.config("INFO")) or logging.getLogger().handlers[0].formatter
+    configured: Any = logs.config("INFO")["formatters"]["json"]
+    formatter = DictConfigurator({}).configure_formatter({**configured})
 
     def lines(act: Callable[[], Any]) -> list[dict[str, Any]]:
         caplog.clear()
@@ -37,7 +39,6 @@ def logged(caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks:
         records = [record for record in caplog.records if record.name == logs.AUDIT]
         for record in records:
             record.request_id = "r1"
-        assert formatter is not None
         return [orjson.loads(formatter.format(record)) for record in records]
 
     return lines
