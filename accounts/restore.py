@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -53,12 +54,18 @@ def disable(user: User, entry: Entry) -> str:
     return "disabled"
 
 
+@cache
+def unknown_password() -> str:
+    """Return the hash of a random password, one for a whole run: bcrypt takes its time."""
+    return make_password(secrets.token_urlsafe(32))
+
+
 def void_password(user: User, entry: Entry) -> str:
     """Void the password of the backup, which may be why it was changed: a mailed link sets a new one."""
     if entry.is_recorded() or not user.has_usable_password():
         return ""
     # A password that nobody knows, not an unusable one: that would refuse the mail.
-    User.objects.filter(pk=user.pk).update(password=make_password(secrets.token_urlsafe(32)))
+    User.objects.filter(pk=user.pk).update(password=unknown_password())
     return remember(entry, user, "password", "password void: set a new one by mail")
 
 
