@@ -31,9 +31,11 @@ class Postbox:
         self.received.append((envelope.mail_from, envelope.rcpt_tos, message))
         return "250 OK"
 
-    def one_to(self, address: str) -> EmailMessage:
-        """Wait for mail to an address, and return the one that has come."""
-        (message,) = eventually(lambda: [message for _, to, message in self.received if to == [address]])
+    def one_to(self, address: str, subject: str) -> EmailMessage:
+        """Wait for a mail to an address under a subject, and return the one that has come."""
+        (message,) = eventually(
+            lambda: [mail for _, to, mail in self.received if to == [address] and mail["Subject"] == subject]
+        )
         return message
 
 
@@ -76,7 +78,7 @@ def test_a_forgotten_password_is_set_anew_with_the_link_from_a_mail(launch: Call
     ]
     assert [(answer.status_code, answer.json()) for answer in asked] == [(202, {"status": "accepted"})] * 2
 
-    message = smtp.postbox.one_to(address)
+    message = smtp.postbox.one_to(address, "Set a new password")
     assert (message["Subject"], message["From"], message["To"]) == ("Set a new password", "auth@app.example", address)
     body = {"token": token_in(message, "reset-password"), "new_password": NEW}
     answers = [server.http.post("/auth/password/reset/confirm", json=body) for _ in range(2)]
@@ -84,7 +86,10 @@ def test_a_forgotten_password_is_set_anew_with_the_link_from_a_mail(launch: Call
 
     assert server.http.get("/auth/me", headers=bearer(token)).status_code == 401
     assert [logs_in(server, name, word) for word in (NEW, PASSWORD)] == [200, 401]
-    assert [to for _, to, _ in smtp.postbox.received] == [[address]]
+    assert [(to, mail["Subject"]) for _, to, mail in smtp.postbox.received] == [
+        ([address], "Confirm your address"),
+        ([address], "Set a new password"),
+    ]
 
 
 def test_an_account_opens_once_its_address_is_confirmed_with_the_link_from_a_mail(
@@ -96,7 +101,7 @@ def test_an_account_opens_once_its_address_is_confirmed_with_the_link_from_a_mai
     name = new_name()
     person = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
     assert server.http.post("/auth/signup", json=person).status_code == 201
-    message = smtp.postbox.one_to(person["email"])
+    message = smtp.postbox.one_to(person["email"], "Confirm your address")
     assert (message["Subject"], logs_in(server, name, PASSWORD)) == ("Confirm your address", 401)
     body = {"token": token_in(message, "confirm-email")}
     assert server.http.post("/auth/email/verify/confirm", json=body).status_code == 204
