@@ -1,4 +1,4 @@
-"""Usernames and e-mail addresses in the one form in which they are stored and compared. Pure, no Django."""
+"""Usernames in the one form in which they are stored and compared. Pure, no Django."""
 
 import unicodedata
 

@@ -6,6 +6,8 @@ from django.core.validators import validate_email
 from rest_framework import serializers
 
 from accounts.models import Session, User
+from accounts.models.users import NOT_AN_ADDRESS
+from authsvc import mailboxes
 from authsvc.api import QueryIntegerField, StrictBooleanField, StrictCharField, StrictSerializer
 
 PASSWORD = "At least 8 characters, not common, not all digits."  # noqa: S105  a sentence about passwords
@@ -55,10 +57,19 @@ class PasswordRequest(StrictSerializer):
     new_password = StrictCharField(max_length=1024, trim_whitespace=False, help_text=PASSWORD)
 
 
+def validate_mailbox(address: str) -> None:
+    """Raise ValidationError for what cannot be mailed to as it was typed."""
+    validate_email(address)
+    try:
+        mailboxes.normalize(address)
+    except ValueError as error:
+        raise serializers.ValidationError(NOT_AN_ADDRESS, code="invalid") from error
+
+
 class AddressRequest(StrictSerializer):
     """Whom a mail is asked for."""
 
-    email = StrictCharField(max_length=254, validators=[validate_email], help_text="In any case.")
+    email = StrictCharField(max_length=254, validators=[validate_mailbox], help_text="In any case.")
 
 
 class ResetRequest(StrictSerializer):

@@ -34,7 +34,7 @@ def sign_up(*, email: str, username: str, password: str) -> User:
     Raises ValidationError by field: "unique" for a name or address taken, whatever its case and Unicode form, and
     the codes of Django's validators. Of any number of concurrent sign-ups with one name the database lets one in.
     """
-    user = User(username=fold(username), email=fold(email), confirmation_sent_at=timezone.now())
+    user = User(username=fold(username), email=email, confirmation_sent_at=timezone.now())
     user.set_unusable_password()
     user.clean_fields()
     refuse_taken(user)

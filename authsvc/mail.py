@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from django.conf import settings
 from django.core.mail import send_mail
 
+from authsvc.mailboxes import to_ascii
+
 logger = logging.getLogger(__name__)
 
 # One thread: mail is rare, and the interpreter waits for it at its exit.
@@ -19,6 +21,6 @@ def send(subject: str, text: str, recipient: str) -> Future[None]:
 
 def _send(subject: str, text: str, recipient: str) -> None:
     try:
-        send_mail(subject, text, settings.DEFAULT_FROM_EMAIL, [recipient])
+        send_mail(subject, text, settings.DEFAULT_FROM_EMAIL, [to_ascii(recipient)])
     except Exception:
         logger.exception("a mail could not be sent")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models import QuerySet, Value
@@ -18,6 +19,7 @@ from django.utils import timezone
 
 from accounts.models.roles import role_names, scope_names
 from accounts.names import fold
+from authsvc import mailboxes
 
 username_validator = RegexValidator(
     # The four Hangul fillers are letters that nobody sees.
@@ -25,6 +27,7 @@ username_validator = RegexValidator(
     "A username has letters, digits and the characters . _ + - only, and no @.",
     code="invalid",
 )
+NOT_AN_ADDRESS = "Enter a valid email address."
 STAMP_BYTES = 16
 # Sent when a user who was there got another password, wherever; with ``user``.
 password_changed = Signal()
@@ -43,12 +46,16 @@ class UserQuerySet(QuerySet["User"]):
         return self.alias(name_key=Lower("username")).filter(name_key=Lower(Value(fold(username))))
 
     def with_email(self, email: str) -> UserQuerySet:
-        """Return the user of that address, whatever the case and the Unicode form it is written in."""
-        return self.alias(email_key=Lower("email")).filter(email_key=Lower(Value(fold(email))))
+        """Return the user of that mailbox, however its address is written; none for what is not an address."""
+        try:
+            address = mailboxes.normalize(email)
+        except ValueError:
+            return self.none()
+        return self.alias(email_key=Lower("email")).filter(email_key=Lower(Value(address)))
 
     def known_as(self, name: str) -> UserQuerySet:
         """Return the user of that name or address; a username holds no @, so it is never both."""
-        return self.with_email(name) if "@" in fold(name) else self.named(name)
+        return self.with_email(name) if "@" in name else self.named(name)
 
     def with_grants(self, owner: str = "pk") -> UserQuerySet:
         """Add ``role_names`` and ``scope_names``, each space separated or NULL."""
@@ -64,11 +71,15 @@ class UserQuerySet(QuerySet["User"]):
 
 
 class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]  # a class made at run time
-    """Makes users; every name passes ``fold`` on its way in."""
+    """Makes users; every name and address is normalized on its way in."""
 
     def create_user(self, username: str, email: str | None, password: str | None = None, **fields: Any) -> User:
-        """Store a user; without a password nobody can log in as it. Raises IntegrityError for a name taken."""
-        user: User = self.model(username=fold(username), email=fold(email) if email else None, **fields)
+        """Store a user; without a password nobody can log in as it.
+
+        Raises IntegrityError for a name taken, ValueError for what is not an address.
+        """
+        address = mailboxes.normalize(email) if email else None
+        user: User = self.model(username=fold(username), email=address, **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -140,8 +151,20 @@ class User(AbstractBaseUser, PermissionsMixin):
         return f"{self.username} (service account)" if self.is_service else self.username
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        self.username, self.email = fold(self.username), fold(self.email) if self.email else None
-        super().clean_fields(exclude)
+        self.username, self.email = fold(self.username), self.email or None
+        faults: dict[str, list[ValidationError]] = {}
+        excluded = set(exclude or ())
+        if self.email and "email" not in excluded:
+            try:
+                self.email = mailboxes.normalize(self.email)
+            except ValueError:
+                faults["email"] = [ValidationError(NOT_AN_ADDRESS, code="invalid")]
+        try:
+            super().clean_fields(excluded | faults.keys())
+        except ValidationError as error:
+            faults = error.update_error_dict(faults)
+        if faults:
+            raise ValidationError(faults)
 
     def check_password(self, raw_password: Any) -> bool:
         """Say whether this is the password. Its hash is renewed where the cost has changed, unless the password has

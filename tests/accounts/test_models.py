@@ -14,8 +14,8 @@ from tests.factories import PASSWORD, UserFactory, make_role
 
 @pytest.mark.django_db
 def test_a_user_made_without_a_password_cannot_log_in() -> None:
-    user = User.objects.create_user("\uff23arol", "Carol\uff20example.com")
-    assert (user.username, user.email) == ("Carol", "Carol@example.com")
+    user = User.objects.create_user("\uff23arol", "Carol@example.com")
+    assert (user.username, user.email) == ("Carol", "carol@example.com")
     assert not user.has_usable_password()
     assert (user.is_staff, user.is_superuser) == (False, False)
 
@@ -64,7 +64,7 @@ def test_cleaning_a_user_folds_the_names_and_refuses_one_taken(alice: User) -> N
     user = UserFactory.build(username="\uff41lice", email="carol@\xc9MILE.example")
     with pytest.raises(ValidationError) as refused:
         user.full_clean()
-    assert (user.username, user.email) == ("alice", "carol@\xe9MILE.example")
+    assert (user.username, user.email) == ("alice", "carol@\xe9mile.example")
     assert refused.value.message_dict == {"__all__": ["This username is taken."]}
     assert str(alice) == "Alice"
 

@@ -61,8 +61,6 @@ def test_a_user_is_known_by_the_name_however_it_is_typed(api: Api, first: str, s
     ("first", "second"),
     [
         pytest.param("Carol@Example.com", "cAROL@eXAMPLE.COM", id="case"),
-        pytest.param("carol@example.com", "carol\uff20example.com", id="full-width at"),
-        pytest.param("o\ufb03ce@example.com", "office@example.com", id="ligature"),
         pytest.param("carol@\xe9mile.example", "carol@E\u0301MILE.example", id="accent in the domain"),
     ],
 )
@@ -74,9 +72,9 @@ def test_an_address_is_taken_however_it_is_typed(api: Api, first: str, second: s
 
 
 @pytest.mark.django_db
-def test_a_name_is_shown_as_it_was_typed_where_that_is_ascii(api: Api) -> None:
+def test_a_name_keeps_the_case_of_its_ascii_letters_and_an_address_does_not(api: Api) -> None:
     body = api.post("/auth/signup", {**SIGNUP, "username": " McCarol ", "email": "Carol@Example.com"}).json()
-    assert (body["username"], body["email"]) == ("McCarol", "Carol@Example.com")
+    assert (body["username"], body["email"]) == ("McCarol", "carol@example.com")
     assert api.post("/auth/login", {**LOGIN, "username": " mccarol "}).status_code == 200
 
 
