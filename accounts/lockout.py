@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts import authority
+from accounts.authority import Right
 from accounts.models import Lockout, User
 from accounts.names import fold
 from audit import services as audit
@@ -31,14 +33,29 @@ WINDOW = timedelta(minutes=15)  # from the first failure
 USER_FAILURES = 5  # of one user from one address
 ADDRESS_FAILURES = 100  # from one address, whatever the users
 
-# A window that is over begins anew; a full one counts no further, so that a refused guess prolongs nothing.
-COUNT = """
-    INSERT INTO accounts_lockout ("key", user_id, address, failures, "limit", ends_at) VALUES (%s, %s, %s, 1, %s, %s)
+# A full window is not written: a refused guess prolongs nothing. One that is over starts again with the next failure.
+UNLESS_FULL = """
+    WHERE accounts_lockout.ends_at <= %(now)s OR accounts_lockout.failures < accounts_lockout."limit"
+"""
+INSERT = 'INSERT INTO accounts_lockout ("key", user_id, address, failures, "limit", ends_at) VALUES'
+INCREMENT = f"""
+    {INSERT} (%(key)s, %(user_id)s, %(address)s, 1, %(limit)s, %(ends_at)s)
     ON CONFLICT ("key") DO UPDATE SET
-        failures = CASE WHEN accounts_lockout.ends_at <= %s THEN 1 ELSE accounts_lockout.failures + 1 END,
-        ends_at = CASE WHEN accounts_lockout.ends_at <= %s THEN excluded.ends_at ELSE accounts_lockout.ends_at END
-    WHERE accounts_lockout.ends_at <= %s OR accounts_lockout.failures < accounts_lockout."limit"
-    RETURNING failures
+        failures = CASE WHEN accounts_lockout.ends_at <= %(now)s THEN 1 ELSE accounts_lockout.failures + 1 END,
+        ends_at = CASE WHEN accounts_lockout.ends_at <= %(now)s THEN excluded.ends_at ELSE accounts_lockout.ends_at END
+    {UNLESS_FULL} RETURNING failures
+"""
+# A right password writes the same rows as a wrong one: where the disk is full or the table refuses writes, no guess is
+# counted, and none is answered. The user's window ends now, the address's stays as it is.
+RESET = f"""
+    {INSERT}
+        (%(key)s, %(user_id)s, %(address)s, 0, %(limit)s, %(now)s),
+        (%(address_key)s, NULL, %(address)s, 0, %(address_limit)s, %(now)s)
+    ON CONFLICT ("key") DO UPDATE SET
+        failures = CASE WHEN accounts_lockout."key" = %(key)s THEN 0 ELSE accounts_lockout.failures END,
+        ends_at = CASE WHEN accounts_lockout."key" = %(key)s AND accounts_lockout.ends_at > %(now)s
+            THEN excluded.ends_at ELSE accounts_lockout.ends_at END
+    {UNLESS_FULL} RETURNING failures
 """
 
 
@@ -76,44 +93,45 @@ def digest(text: str) -> str:
     return salted_hmac("authsvc lockout", text.encode("utf-8", "backslashreplace"), algorithm="sha256").hexdigest()
 
 
-def refuse_locked(counted: Iterable[Counter]) -> set[str]:
-    """Raise LockedOut where one of the counters is full; return the keys of those that have counted anything."""
+def refuse_locked(counted: Iterable[Counter]) -> None:
+    """Raise LockedOut where one of the counters is full."""
     now = timezone.now()
     rows = Lockout.objects.filter(key__in=[counter.key for counter in counted], ends_at__gt=now)
     full = [row.ends_at for row in rows if row.failures >= row.limit]
     if full:
         refuse(max(full), now)
-    return {row.key for row in rows}
 
 
 def count_failure(counted: Iterable[Counter]) -> None:
     """Count a wrong password. Raises LockedOut where a counter was full already: then the verdict stays unsaid."""
-    now = timezone.now()
     for counter in counted:
-        failures = count(counter, now)
-        if failures is None:
+        written = execute(INCREMENT, counter)
+        if not written:
             refuse_locked(counted)
-        elif failures == counter.limit:
-            reason = f"{failures} failures from {counter.address}"
+        elif written[0] == counter.limit:
+            reason = f"{counter.limit} failures from {counter.address}"
             audit.record(Event.USER_LOCKED_OUT, subject=counter.user, reason=reason)
 
 
-def count(counter: Counter, now: datetime) -> int | None:
-    """Add a failure and return how many there are, or None where the window is full."""
-    user_id = counter.user.pk if counter.user else None
+def reset_on_success(counted: tuple[Counter, Counter]) -> None:
+    """Reset the user's counter after a right password. Raises LockedOut where a counter is full by now.
+
+    The address's counter stays: otherwise the holder of one account could try others' for ever.
+    """
+    own, address = counted
+    if len(execute(RESET, own, address_key=address.key, address_limit=address.limit)) < len(counted):
+        refuse_locked(counted)
+
+
+def execute(statement: str, counter: Counter, **more: str | int) -> list[int]:
+    """Return the failures of each row that a statement wrote: none for a window that is full."""
+    now = timezone.now()
     at, ends_at = (connection.ops.adapt_datetimefield_value(moment) for moment in (now, now + WINDOW))
+    row: dict[str, Any] = {"key": counter.key, "address": counter.address, "limit": counter.limit}
+    row |= {"user_id": counter.user.pk if counter.user else None, "now": at, "ends_at": ends_at, **more}
     with connection.cursor() as cursor:
-        cursor.execute(COUNT, [counter.key, user_id, counter.address, counter.limit, ends_at, at, at, at])
-        row = cursor.fetchone()
-    return None if row is None else int(row[0])
-
-
-def forgive(counted: tuple[Counter, Counter]) -> None:
-    """A right password resets the user's counter. Raises LockedOut where one is full by now; the address's stays,
-    or else whoever has one account could try others' for ever."""
-    own = counted[0].key
-    if own in refuse_locked(counted):
-        Lockout.objects.filter(key=own).delete()
+        cursor.execute(statement, row)
+        return [int(failures) for (failures,) in cursor.fetchall()]
 
 
 def clear(user: User) -> None:
@@ -130,7 +148,12 @@ def refuse(ends_at: datetime, now: datetime) -> NoReturn:
 
 @transaction.atomic
 def lift(*, rows: list[Lockout], actor: User) -> int:
-    """Forget failures, on an operator's word, and return how many counters were there to be reset."""
+    """Reset counters of failures for an operator, and return how many there were to be reset.
+
+    Raises PermissionDenied for the counter of a user whom the operator may not change.
+    """
+    for user in {row.user for row in rows if row.user is not None}:
+        authority.require(actor, Right.CHANGE_USER, user)
     lifted = [row for row in rows if Lockout.objects.filter(pk=row.pk).delete()[0]]
     for row in lifted:
         audit.record(Event.USER_UNLOCKED, actor=actor, subject=row.user, reason=f"from {row.address}")

@@ -32,7 +32,7 @@ def prove(*, username: str, password: str, where: str = "") -> User:
         make_password(password)
     reason = refusal(user, password)
     if user is not None and reason is None:
-        lockout.forgive(counted)
+        lockout.reset_on_success(counted)
         metrics.logins.labels("ok").inc()
         return user
     lockout.count_failure(counted)
@@ -86,7 +86,7 @@ def is_current(user: User, password: str) -> bool:
     counted = lockout.counters(user.username, user)
     lockout.refuse_locked(counted)
     if user.check_password(password):
-        lockout.forgive(counted)
+        lockout.reset_on_success(counted)
         return True
     lockout.count_failure(counted)
     audit.record(Event.USER_LOGIN_FAILED, actor=user, subject=user, reason="password change: password wrong")

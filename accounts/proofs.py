@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -13,16 +15,19 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.http import base36_to_int, int_to_base36
 
-from accounts import lockout, signals
+from accounts import authority, lockout, signals
+from accounts.authority import Right
 from accounts.models import User
 from accounts.passwords import refuse_weak, replace
 from accounts.tokens import MAX_ID
 from audit import services as audit
 from audit.events import Event
-from authsvc import limiter, mail
+from authsvc import limiter, mail, mailboxes
 from authsvc.problems import InvalidCredential
 
 MAILS = "5/hour"  # to one address for one purpose; more are silently not sent, for the answer tells nobody anything
+
+REFUSED, COUNTED = "1/day", "1000000/day"
 
 RESET_MAIL = """\
 Somebody, most likely you, asked to set a new password for {username}.
@@ -102,14 +107,14 @@ reset_tokens, confirmation_tokens = ResetTokens(), ConfirmationTokens()
 
 
 def ask_reset(*, email: str) -> None:
-    """Mail a one-time link to whoever has an address; the same work and no word where nobody has it."""
+    """Mail a one-time link to the user of an address; the same work and the same answer where nobody has it."""
     user = User.objects.with_email(email).filter(is_active=True, is_service=False).first()
     if user is not None and not user.has_usable_password():  # an operator has taken it away, and that stays
         user = None
-    token = reset_tokens.make(user or User(pk=0))
     audit.record(Event.USER_PASSWORD_RESET_ASKED, subject=user, reason="" if user else "nobody to send it to")
-    keys = describe_keys(user or User(pk=0))  # for nobody too, so that the time is the same
-    send(user, "Set a new password", RESET_MAIL, "reset-password", token, keys=keys)
+    user = user or nobody(email)
+    token = reset_tokens.make(user)
+    send(user, "Set a new password", RESET_MAIL, "reset-password", token, keys=describe_keys(user))
 
 
 def describe_keys(user: User) -> str:
@@ -156,15 +161,14 @@ def reset(*, token: str, new_password: str, keep_keys: bool = False) -> None:
 
 
 def ask_confirmation(*, email: str) -> None:
-    """Mail a link that confirms an address; the same work and no word where there is nothing to confirm."""
+    """Mail a link that confirms an address; the same work and the same answer where there is nothing to confirm."""
     unconfirmed = User.objects.with_email(email).filter(is_active=True, email_verified_at=None)
-    user = unconfirmed.filter(is_service=False).first()
-    send_confirmation(user)
+    send_confirmation(unconfirmed.filter(is_service=False).first() or nobody(email))
 
 
-def send_confirmation(user: User | None) -> None:
-    """Mail a link that confirms the address of a user; the same work for None."""
-    token = confirmation_tokens.make(user or User(pk=0))
+def send_confirmation(user: User) -> None:
+    """Mail a link that confirms the address of a user; the same work for ``nobody``."""
+    token = confirmation_tokens.make(user)
     send(user, "Confirm your address", CONFIRMATION_MAIL, "confirm-email", token)
 
 
@@ -178,7 +182,11 @@ def confirm(*, token: str) -> None:
 
 @transaction.atomic
 def mark_confirmed(*, user: User, actor: User) -> bool:
-    """Note that the address of a user, as it was read, is confirmed; say whether it is this call's doing."""
+    """Note that the address of a user, as it was read, is confirmed; return whether this call did it.
+
+    Raises PermissionDenied for an actor who may not change the user.
+    """
+    authority.require(actor, Right.CHANGE_USER, user)
     unconfirmed = User.objects.filter(pk=user.pk, email=user.email, email_verified_at=None, is_service=False)
     confirmed: bool = unconfirmed.update(email_verified_at=timezone.now()) == 1
     if confirmed:
@@ -186,10 +194,27 @@ def mark_confirmed(*, user: User, actor: User) -> bool:
     return confirmed
 
 
-def send(user: User | None, subject: str, text: str, page: str, token: str, *, keys: str = "") -> None:
-    """Put a mail with a link into the outbox, which leaves by itself, unless nobody is to have it or has had enough."""
-    if user is None or user.email is None or not limiter.hit(MAILS, page, str(user.pk)).passes:
-        return
+def nobody(email: str) -> User:
+    """Return the user that work is done for where an address has none: without an id."""
+    return User(pk=0, username=email, email=email)
+
+
+def send(user: User, subject: str, text: str, page: str, token: str, *, keys: str = "") -> None:
+    """Put a mail with a link into the outbox, unless the user is ``nobody`` or has had enough.
+
+    Each case takes the same steps: their time tells nobody who has an account.
+    """
+    passes = limiter.hit(MAILS, page, mailbox(user.email or "")).passes
+    # A hit that is counted takes longer than one that is refused: each case makes one of each.
+    limiter.hit(REFUSED if passes else COUNTED, "evens out the time", page)
     link = f"{settings.APP_URL}/{page}?token={quote(token)}"
     minutes = settings.PASSWORD_RESET_TIMEOUT // 60
-    mail.send(subject, text.format(username=user.username, minutes=minutes, link=link, keys=keys), user.email)
+    text = text.format(username=user.username, minutes=minutes, link=link, keys=keys)
+    mail.send(subject, text, user.email if user.pk and passes else None)
+
+
+def mailbox(email: str) -> str:
+    """Return a fixed length for an address, however it is written."""
+    with suppress(ValueError):
+        email = mailboxes.normalize(email)
+    return hashlib.sha256(email.encode("utf-8", "backslashreplace")).hexdigest()

@@ -12,7 +12,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import passwords, proofs, sessions
+from accounts import authority, passwords, proofs, sessions
+from accounts.authority import Right
 from accounts.models import Role, Scope, User
 from accounts.names import fold
 from accounts.tokens import TokenPair
@@ -91,8 +92,10 @@ def make_service_account(*, name: str) -> User:
 def grant_role(*, user: User, role: str, scopes: Iterable[str] = (), actor: User | None = None) -> None:
     """Give a user a role, making the role and granting it scopes where needed; only what is new is recorded.
 
-    Raises ValidationError on ``role`` for a name that is none, on ``scopes`` for one that does not exist.
+    Raises ValidationError on ``role`` for a name that is none, on ``scopes`` for one that does not exist, and
+    PermissionDenied for an actor who does not have the role, or may not change the user.
     """
+    authority.require(actor, Right.CHANGE_USER, user)
     asked = set(scopes)
     found = list(Scope.objects.filter(name__in=asked))
     unknown = sorted(asked - {scope.name for scope in found})
@@ -101,7 +104,9 @@ def grant_role(*, user: User, role: str, scopes: Iterable[str] = (), actor: User
         raise ValidationError({"scopes": ValidationError(message, code="unknown_scope")})
     Role(name=role).clean()
     group, _ = Group.objects.get_or_create(name=role)
+    authority.require(actor, Right.GRANT_ROLE, group)
     for scope in found:
+        authority.require(actor, Right.GRANT_SCOPE, scope.name)
         if Scope.roles.through.objects.get_or_create(scope=scope, group=group)[1]:
             audit.record(Event.ROLE_CHANGED, actor=actor, subject=group, reason=f"grants {scope.name}")
     if User.groups.through.objects.get_or_create(user=user, group=group)[1]:
@@ -110,7 +115,10 @@ def grant_role(*, user: User, role: str, scopes: Iterable[str] = (), actor: User
 
 @transaction.atomic
 def take_role(*, user: User, role: str, actor: User | None = None) -> bool:
-    """Take a role away from a user; say whether the user had it."""
+    """Revoke a role of a user; return whether the user had it. Raises PermissionDenied."""
+    authority.require(actor, Right.CHANGE_USER, user)
+    for group in Group.objects.filter(name=role):
+        authority.require(actor, Right.CHANGE_ROLE, group)
     removed, _ = User.groups.through.objects.filter(user=user, group__name=role).delete()
     if removed:
         audit.record(Event.ROLE_TAKEN_AWAY, actor=actor, subject=user, reason=role)
@@ -137,7 +145,11 @@ def record_console_login(*, user: User, **signal: Any) -> None:
 
 @transaction.atomic
 def set_active(*, user: User, active: bool, actor: User | None = None) -> None:
-    """Enable or disable a user; a disabled one's sessions end, and being enabled again revives none."""
+    """Enable or disable a user; a disabled one's sessions end, and being enabled again revives none.
+
+    Raises PermissionDenied for an actor who may not change the user.
+    """
+    authority.require(actor, Right.CHANGE_USER, user)
     if User.objects.filter(pk=user.pk).exclude(is_active=active).update(is_active=active):
         audit.record(Event.USER_ENABLED if active else Event.USER_DISABLED, actor=actor, subject=user)
         if not active:
@@ -148,5 +160,6 @@ def set_active(*, user: User, active: bool, actor: User | None = None) -> None:
 def on_password_changed(*, user: User, **signal: Any) -> None:
     """Receiver of password_changed, which an operator or Django's own command causes: every session ends."""
     actor = current.get().user
+    authority.require(actor, Right.TAKE_OVER, user)
     audit.record(Event.USER_CHANGED, actor=actor, subject=user, reason="password")
     sessions.end_all(user=user, reason="password changed", actor=actor)

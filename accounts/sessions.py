@@ -10,7 +10,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import bindings, tokens
+from accounts import authority, bindings, tokens
+from accounts.authority import Right
 from accounts.models import RefreshToken, Session, User, new_stamp
 from accounts.queries import session_by_id
 from accounts.tokens import TokenPair
@@ -111,7 +112,8 @@ def log_out(*, encoded: str) -> None:
 
 @transaction.atomic
 def end(*, session: Session, reason: str, actor: User | None = None) -> bool:
-    """End one session; say whether this call did it."""
+    """End one session; return whether this call did it. Raises PermissionDenied for an actor who may not."""
+    authority.require(actor, Right.CHANGE_USER, session.user)
     ended = close(session, reason)
     if ended:
         audit.record(Event.SESSION_ENDED, actor=actor, subject=session, reason=reason)
@@ -120,7 +122,11 @@ def end(*, session: Session, reason: str, actor: User | None = None) -> bool:
 
 @transaction.atomic
 def end_all(*, user: User, reason: str, actor: User | None = None, but: Session | None = None) -> int:
-    """End a user's sessions, all or all but one, and return how many they were; one event tells of them."""
+    """End a user's sessions, all or all but one, and return how many they were; one event records it.
+
+    Raises PermissionDenied for an actor who may not change the user.
+    """
+    authority.require(actor, Right.CHANGE_USER, user)
     alive = Session.objects.live(timezone.now()).filter(user=user)
     if but is not None:
         alive = alive.exclude(pk=but.pk)

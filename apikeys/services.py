@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.core import exceptions
 from django.db import transaction
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
-from accounts import sessions
+from accounts import authority, sessions
 from accounts.models import Session, User
 from apikeys import keys, rules
 from apikeys.models import APIKey, Secret
@@ -20,6 +21,7 @@ from audit.events import Event
 from authsvc import metrics
 from authsvc.problems import InvalidCredential
 
+NOT_YOURS = "You may rotate your own keys, and those of service accounts whose scopes you have."
 OVERLAP = 24 * 3600  # seconds that an outgoing secret lives on when nothing else is asked for
 
 
@@ -134,14 +136,19 @@ def rotate_key(
     expires_in_days: int | None = None,
     actor: User | None = None,
     used: Secret | None = None,
+    in_force: int | None = None,
 ) -> str | None:
     """Give a key a new secret and return its plaintext, or None for a key that is revoked.
 
     The secret in force ends after ``overlap_seconds``, or with ``retire_on_first_use`` as soon as the new one is used,
     whichever is first; one that was already on its way out ends now. The expiry starts anew, with the life that the
     key had or ``expires_in_days``. Of parallel calls each waits for the one before: the first UPDATE takes the row.
-    ``used`` is the secret by which a key rotates itself. Raises ValidationError by field, what ``refuse_ended`` raises.
+    ``used`` is the secret by which a key rotates itself, ``in_force`` the id of the secret that the caller means to
+    replace. Raises ValidationError by field, and on ``in_force`` where another secret is in force by now; what
+    ``refuse_ended`` raises; PermissionDenied for an operator who may not see a secret of the key.
     """
+    if not may_rotate(key=key, actor=actor):
+        raise exceptions.PermissionDenied(NOT_YOURS)
     overlap, now = timedelta(seconds=rules.overlap(overlap_seconds)), timezone.now()
     alive = APIKey.objects.filter(pk=key.pk, revoked_at__isnull=True)
     if not alive.update(retire_on_first_use=retire_on_first_use):
@@ -150,6 +157,8 @@ def rotate_key(
     outgoing = secrets.get(retires_at__isnull=True)
     if used is not None and used.pk != outgoing.pk:
         refuse_ended(used)
+    if in_force is not None and in_force != outgoing.pk:
+        raise rules.invalid("in_force", "rotated", "The key has been rotated meanwhile; nothing was changed.")
     key.refresh_from_db(fields=["expires_at"])
     days = None if expires_in_days is None else timedelta(days=rules.days(expires_in_days))
     # The outgoing secret keeps the end that it had: a new life of the key is the new secret's alone.
@@ -161,6 +170,17 @@ def rotate_key(
     plaintext = add_secret(key, now)
     audit.record(Event.KEY_ROTATED, actor=actor, subject=key, reason=f"{outgoing.prefix} to {key.prefix}")
     return plaintext
+
+
+def may_rotate(*, key: APIKey, actor: User | None) -> bool:
+    """Return whether an actor may see a new secret of a key: its owner, and the command line.
+
+    An operator may of a service account's key whose scopes the operator has too, a superuser of any such key. A
+    person's key is its owner's alone: with its secret an operator acts in the owner's name.
+    """
+    if actor is None or actor.pk == key.owner_id:
+        return True
+    return key.owner.is_service and (actor.is_superuser or authority.scopes_of(actor).issuperset(key.scopes))
 
 
 def refuse_ended(used: Secret) -> NoReturn:

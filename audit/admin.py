@@ -1,14 +1,15 @@
 """The operator's view of the record: read only."""
 
 from django.contrib import admin
-from unfold.admin import ModelAdmin
+from django.db.models import Q
+from django.http import HttpRequest
 
 from audit.models import AuditEvent
-from authsvc.console import Large, ReadOnly, Searchable
+from authsvc.console import ConsoleAdmin, Large, ReadOnly
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(Searchable, ReadOnly, Large, ModelAdmin):
+class AuditEventAdmin(ReadOnly, Large, ConsoleAdmin):
     """Look and search; the database would refuse anything else."""
 
     list_display = ("at", "event", "subject_name", "actor_name", "address", "reason")
@@ -17,3 +18,8 @@ class AuditEventAdmin(Searchable, ReadOnly, Large, ModelAdmin):
     date_hierarchy = "at"
     ordering = ("-id",)
     exclude = ("once",)
+
+    def is_known(self, request: HttpRequest, text: str) -> bool:
+        """Return whether a text is a request's id, or a name in the record."""
+        known = Q(request_id=text) | Q(subject_name=text) | Q(actor_name=text)
+        return AuditEvent.objects.filter(known).exists()

@@ -36,6 +36,7 @@ class Event(StrEnum):
     KEY_DISABLED = "api_key:disabled"
     KEY_FIRST_USED = "api_key:first_used"
     KEY_ROTATED = "api_key:rotated"
+    KEY_ROTATION_ASKED = "api_key:rotation_asked"
     KEY_OUTGOING_RETIRED = "api_key:outgoing_secret_retired"
     KEY_REVOKED = "api_key:revoked"
     KEY_REVOKED_LEAK = "api_key:revoked_leak"

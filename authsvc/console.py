@@ -3,16 +3,149 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from datetime import date
 from functools import cached_property, wraps
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpRequest, QueryDict
+from django.db import DataError, models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from unfold.admin import ModelAdmin
 
 from authsvc.problems import RateLimited
+
+MAX_SEARCH = 200  # characters that a search keeps
+MAX_PASTED = 4096  # characters of a pasted text that are looked at: a whole curl line
+# What API keys, tokens and links consist of. Names, addresses and UUIDs have no such runs, or are known.
+OPAQUE = re.compile(r"[0-9A-Za-z_-]{30,}", re.ASCII)
+UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
+CANDIDATE = re.compile(r"[0-9A-Za-z_.-]{30,}", re.ASCII)
+HUGE = re.compile(r"\d{19}")
+MAX_CANDIDATES = 10
+UNKNOWN = "No API key and no session has this credential. It was not kept."
+SCRUBBED = "A credential does not belong in an address: paste it into the search box. This one may be in logs by now."
+
+# Apps add functions that return the row that a credential belongs to, or None.
+credential_finders: list[Callable[[str], models.Model | None]] = []
+
+
+class HttpResponseSeeOther(HttpResponseRedirect):
+    """303: what follows a POST is a GET (RFC 9110, section 15.4.4)."""
+
+    status_code = 303
+
+
+def looks_secret(text: str) -> bool:
+    """Return whether a text has anything in it that looks like a credential."""
+    return any(not UUID.fullmatch(run) for run in OPAQUE.findall(text[:MAX_PASTED])) or len(text) > MAX_PASTED
+
+
+def find_credential(text: str) -> models.Model | None:
+    """Return the row that a credential somewhere in a pasted text belongs to, or None."""
+    for candidate in CANDIDATE.findall(text[:MAX_PASTED])[:MAX_CANDIDATES]:
+        for find in credential_finders:
+            if (row := find(candidate.strip(".-"))) is not None:
+                return row
+    return None
+
+
+class ConsoleAdmin(ModelAdmin):
+    """A list with a search that keeps credentials out of addresses, and answers for whatever a request asks."""
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        found: tuple[Any, bool] = super().get_search_results(request, queryset, " ".join(search_words(search_term)))
+        return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The list. A search is posted; what is no credential becomes an address, so that pages and filters work."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        if request.method == "POST" and SEARCH_VAR in request.POST:
+            return self.search(request, request.POST[SEARCH_VAR].strip())
+        if self.is_secret(request, request.GET.get(SEARCH_VAR, "")):
+            messages.warning(request, SCRUBBED)
+            return self.to_list(request, request.GET)
+        if not self.has_valid_dates(request.GET) or has_huge_number(request.GET):
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+        return super().changelist_view(request, extra_context)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list as asked for. Raises IncorrectLookupParameters, which leads back to the whole list, for
+        values that a filter takes and the database or the calendar does not."""
+        try:
+            return super().get_changelist_instance(request)
+        except (OverflowError, ValueError, DataError) as error:
+            raise IncorrectLookupParameters(error) from error
+
+    def search(self, request: HttpRequest, text: str) -> HttpResponse:
+        """Answer a posted search: lead to what a credential belongs to, or to the list of what was found."""
+        if not self.is_secret(request, text):
+            return self.to_list(request, request.POST, self.shorten(text)[:MAX_SEARCH])
+        row = find_credential(text)
+        page = None if row is None else page_for(request, row)
+        if page is None:
+            messages.warning(request, UNKNOWN)
+            return self.to_list(request, request.POST)
+        return HttpResponseSeeOther(page)
+
+    def is_secret(self, request: HttpRequest, text: str) -> bool:
+        """Return whether a text looks like a credential and is nothing that is known here."""
+        return looks_secret(text) and not (len(text) <= MAX_SEARCH and self.is_known(request, text))
+
+    def is_known(self, request: HttpRequest, text: str) -> bool:
+        """Return whether a text that looks like a credential is the name of something on this list."""
+        return False
+
+    def shorten(self, text: str) -> str:
+        """Return a search as it may stand in an address."""
+        return text
+
+    def to_list(self, request: HttpRequest, parameters: QueryDict, query: str = "") -> HttpResponse:
+        """Return a redirect to the first page of this list, with the filters that it has now."""
+        dropped = {SEARCH_VAR, PAGE_VAR, ERROR_FLAG, "csrfmiddlewaretoken"}
+        kept = [(name, value) for name, values in parameters.lists() if name not in dropped for value in values]
+        found = urlencode([(SEARCH_VAR, query)] * bool(query) + kept)
+        return HttpResponseSeeOther(f"{request.path}?{found}" if found else request.path)
+
+    def has_valid_dates(self, parameters: QueryDict) -> bool:
+        """Return whether the parameters of the date hierarchy name a year, month or day of the calendar."""
+        given = [parameters.get(f"{self.date_hierarchy}__{part}") for part in ("year", "month", "day")]
+        try:
+            first = date(*(1 if value is None else int(value[:5]) for value in given))
+        except ValueError:
+            return False
+        return first.year < date.max.year  # the hierarchy looks at the first day of the next year
+
+    def response_action(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """Refuse a choice of rows that is none; Django would fail on it."""
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if all(choice.isascii() and choice.isdecimal() and len(choice) < 19 for choice in chosen):
+            answer: HttpResponse | None = super().response_action(request, queryset)
+            return answer
+        self.message_user(request, f"That is no choice of {self.opts.verbose_name_plural}.", messages.ERROR)
+        return None
+
+
+def has_huge_number(parameters: QueryDict) -> bool:
+    """Return whether a filter has a number beyond the database's integers."""
+    return any(HUGE.search(value) for name, values in parameters.lists() if name != SEARCH_VAR for value in values)
+
+
+def page_for(request: HttpRequest, row: models.Model) -> str | None:
+    """Return the address of the page of a row, or None where the operator may not view it."""
+    if not admin.site.get_model_admin(type(row)).has_view_permission(request, row):
+        return None
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
 class ReadOnly:
@@ -32,7 +165,7 @@ PAGED = 10_000  # rows
 SEARCH_LENGTH, SEARCH_WORDS = 300, 8  # characters and words of a search that are looked for
 
 
-class NewestPaginator(Paginator):  # type: ignore[type-arg]  # generic for the type checker only
+class NewestPaginator(Paginator):
     """Pages through the first PAGED rows of a list, and counts no more: an operator searches, nobody turns so far.
 
     Counting ten million rows takes the database seconds, at each look at the list.
@@ -55,15 +188,6 @@ class Large:
 def search_words(term: str) -> list[str]:
     """Return the words to search for. The work of a search grows with their number, beyond what SQLite takes."""
     return term[:SEARCH_LENGTH].split()[:SEARCH_WORDS]
-
-
-class Searchable:
-    """A list with a search box."""
-
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        term = " ".join(search_words(search_term))
-        found: tuple[Any, bool] = super().get_search_results(request, queryset, term)  # type: ignore[misc]  # Django's
-        return found
 
 
 def limited(view: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:

@@ -208,6 +208,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 8 * 3600  # seconds: an operator's working day
 SESSION_COOKIE_NAME = "authsvc_session"
+SESSION_ENGINE = "authsvc.console_sessions"  # Django's database sessions, under a hash of the cookie
 X_FRAME_OPTIONS = "DENY"
 # The proxy's word on the scheme counts only where the operator said that there is a proxy.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None

@@ -8,59 +8,38 @@ import django.contrib.auth.admin  # noqa: F401  it registers Group, which Role r
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.forms import ModelForm
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
+from accounts import administration, authority
+from accounts.admin.forms import RoleForm, ScopeForm
 from accounts.authentication import user_of
+from accounts.authority import Right
 from accounts.models import Role, Scope
-from audit import services as audit
-from audit.events import Event
-from authsvc.console import Searchable
+from authsvc.console import ConsoleAdmin
 
 admin.site.unregister(Group)
 
 
-class Grants:
-    """Records what changes between roles and scopes, from whichever side they are edited."""
+class RightsAdmin(ConsoleAdmin):
+    """What roles and scopes have in common: services write and delete them."""
 
-    def save_related(self, request: HttpRequest, form: ModelForm[Any], formsets: Any, change: bool) -> None:
-        """Store which scopes which roles grant, and record each difference as a change of the role."""
-        before = granted(form.instance)
-        super().save_related(request, form, formsets, change)  # type: ignore[misc]  # the admin mixed into has it
-        after = granted(form.instance)
-        groups = Group.objects.in_bulk({group for group, _ in before ^ after})
-        for verb, pairs in (("grants", after - before), ("no longer grants", before - after)):
-            for group, scope in sorted(pairs):
-                reason = f"{groups[group].name} {verb} {scope}"
-                audit.record(Event.ROLE_CHANGED, actor=user_of(request), subject=groups[group], reason=reason)
-
-    def save_model(self, request: HttpRequest, obj: Role | Scope, form: ModelForm[Any], change: bool) -> None:
-        """Store what was changed, and record it."""
-        columns = {field.name for field in obj._meta.concrete_fields}
-        changed = [name for name in form.changed_data if name in columns]
-        obj.save(**({"update_fields": changed} if change else {"force_insert": True}))
-        if changed := [*changed, *({"permissions"} & set(form.changed_data))]:
-            kind = Event.SCOPE_CHANGED if isinstance(obj, Scope) else Event.ROLE_CHANGED
-            audit.record(kind, actor=user_of(request), subject=obj, reason=" ".join(changed))
+    def save_model(self, request: HttpRequest, obj: Role | Scope, form: Any, change: bool) -> None:
+        """Store what was changed on the page."""
+        if change:
+            administration.change_row(row=obj, changes=form.changes(), actor=user_of(request))
+        else:
+            administration.create_row(row=obj, actor=user_of(request))
 
     def delete_model(self, request: HttpRequest, obj: Role | Scope) -> None:
-        """Delete a role or scope, and record it: whoever had it has it no more."""
-        kind = Event.SCOPE_DELETED if isinstance(obj, Scope) else Event.ROLE_DELETED
-        audit.record(kind, actor=user_of(request), subject=obj)
-        obj.delete()
+        """Delete a role or scope: nobody has it any more."""
+        administration.delete_row(row=obj, actor=user_of(request))
 
     @transaction.atomic
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         """The same for many."""
         for row in queryset:
             self.delete_model(request, row)
-
-
-def granted(edited: Role | Scope) -> set[tuple[int, str]]:
-    """Return (id of the role, name of the scope) for what a role grants, or for the roles that grant a scope."""
-    of = {"scope": edited.pk} if isinstance(edited, Scope) else {"group": edited.pk}
-    return set(Scope.roles.through.objects.filter(**of).values_list("group_id", "scope__name"))
 
 
 class ScopesOfRole(TabularInline):
@@ -72,9 +51,10 @@ class ScopesOfRole(TabularInline):
 
 
 @admin.register(Role)
-class RoleAdmin(Searchable, Grants, ModelAdmin):
+class RoleAdmin(RightsAdmin):
     """Roles: what a user is, and so what a user may do."""
 
+    form = RoleForm
     fields = ("name", "permissions")
     list_display = ("name", "granted")
     search_fields = ("name",)
@@ -88,13 +68,63 @@ class RoleAdmin(Searchable, Grants, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("scopes")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> tuple[str, ...]:
+        actor = user_of(request)
+        permissions = () if authority.has(actor, Right.SET_PERMISSIONS) else ("permissions",)
+        return (*permissions, *(("name",) if obj and not authority.has(actor, Right.NAME_ROLE, obj) else ()))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether an operator may change roles, and this one."""
+        may: bool = super().has_change_permission(request, obj)
+        return may and (not isinstance(obj, Group) or authority.has(user_of(request), Right.CHANGE_ROLE, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether an operator may delete roles, and this one."""
+        may: bool = super().has_delete_permission(request, obj)
+        return may and (not isinstance(obj, Group) or authority.has(user_of(request), Right.CHANGE_ROLE, obj))
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Grant and revoke the permissions and scopes that the operator added and removed."""
+        role, actor = form.instance, user_of(request)
+        granted, revoked = form.edited("permissions")
+        if granted or revoked:
+            administration.change_permissions(of=role, grant=granted, revoke=revoked, actor=actor)
+        for formset in formsets:
+            added, removed = edited_scopes(formset)
+            administration.change_scopes(role=role, grant=added, revoke=removed, actor=actor)
+
+
+def edited_scopes(formset: Any) -> tuple[list[Scope], list[Scope]]:
+    """Return the scopes that were added in the rows of a role's page, and those that were removed."""
+    # What the admin's history of the page is made of; nothing is saved by the formset itself.
+    formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+    added, removed = [], []
+    for form in formset.forms:
+        before = Scope.objects.filter(pk=form.initial.get("scope")).first() if form.instance.pk else None
+        after = None if form in formset.deleted_forms or not form.has_changed() else form.cleaned_data.get("scope")
+        if before is not None and (form in formset.deleted_forms or (after is not None and after != before)):
+            removed.append(before)
+        if after is not None and after != before:
+            added.append(after)
+    return sorted(added, key=str), sorted(removed, key=str)
+
 
 @admin.register(Scope)
-class ScopeAdmin(Searchable, Grants, ModelAdmin):
+class ScopeAdmin(RightsAdmin):
     """The register of scopes. A name is fixed once given, since keys refer to it."""
 
+    form = ScopeForm
     list_display = ("name", "description")
     search_fields = ("name", "description")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Scope | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Add the scope to the roles that the operator added, and remove it from those removed."""
+        scope, actor = form.instance, user_of(request)
+        granted, revoked = form.edited("roles")
+        for role in sorted(granted, key=str):
+            administration.change_scopes(role=role, grant=[scope], actor=actor)
+        for role in sorted(revoked, key=str):
+            administration.change_scopes(role=role, revoke=[scope], actor=actor)

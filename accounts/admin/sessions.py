@@ -8,17 +8,53 @@ from django.contrib import admin, messages
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from accounts import lockout, sessions
+from accounts import authority, lockout, sessions, tokens
 from accounts.authentication import user_of
-from accounts.models import Lockout, Session, SigningKey
-from authsvc.console import Large, ReadOnly, Searchable
+from accounts.authority import Right
+from accounts.models import Lockout, RefreshToken, Session, SigningKey, User
+from authsvc.console import ConsoleAdmin, Large, ReadOnly, credential_finders
+from authsvc.problems import InvalidCredential
+
+
+def find_session(text: str) -> Session | None:
+    """Return the session of an access token in date or of a refresh token that is stored, or None."""
+    for read in (tokens.read_access_token, tokens.read_refresh_token):
+        try:
+            token = read(text)
+            session_id = token.session_id
+        except InvalidCredential:
+            continue
+        if isinstance(token, tokens.RefreshToken):
+            found = RefreshToken.objects.select_related("session").filter(digest=token.digest).first()
+            return found.session if found is not None else None
+        return Session.objects.filter(pk=session_id).first()
+    return None
+
+
+credential_finders.append(find_session)
+
+
+class OfUsers(ConsoleAdmin):
+    """Rows that belong to users: an operator acts on those of users whom they may change."""
+
+    def is_known(self, request: HttpRequest, text: str) -> bool:
+        """Return whether a text is somebody's name or address."""
+        return bool(User.objects.known_as(text).exists())
+
+    def permitted(self, request: HttpRequest, rows: QuerySet[Any]) -> list[Any]:
+        """Return the rows of a list that the operator may act on, and report how many are not among them."""
+        chosen = list(rows.select_related("user"))
+        actor = user_of(request)
+        permitted = [row for row in chosen if row.user is None or authority.has(actor, Right.CHANGE_USER, row.user)]
+        if left_out := len(chosen) - len(permitted):
+            self.message_user(request, f"Left out: {left_out}. {Right.CHANGE_USER.value}", messages.ERROR)
+        return permitted
 
 
 @admin.register(Session)
-class SessionAdmin(Searchable, ReadOnly, Large, ModelAdmin):
+class SessionAdmin(ReadOnly, Large, OfUsers):
     """Who is logged in, from where."""
 
     list_display = ("user", "device", "address", "created_at", "last_used_at", "expires_at", "shown_status")
@@ -47,7 +83,7 @@ class SessionAdmin(Searchable, ReadOnly, Large, ModelAdmin):
     @admin.action(description="End selected sessions", permissions=["end"])
     def end_selected(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         """End them for good."""
-        chosen = list(queryset.select_related("user"))
+        chosen = self.permitted(request, queryset)
         ended = sum(
             sessions.end(session=session, reason="ended by an operator", actor=user_of(request)) for session in chosen
         )
@@ -55,7 +91,7 @@ class SessionAdmin(Searchable, ReadOnly, Large, ModelAdmin):
 
 
 @admin.register(Lockout)
-class LockoutAdmin(Searchable, ReadOnly, ModelAdmin):
+class LockoutAdmin(ReadOnly, OfUsers):
     """Failed logins that are counted, and whom they lock out."""
 
     list_display = ("shown_user", "address", "failures", "limit", "ends_at", "shown_status")
@@ -86,12 +122,12 @@ class LockoutAdmin(Searchable, ReadOnly, ModelAdmin):
     @admin.action(description="Lift selected lockouts", permissions=["lift"])
     def lift_selected(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
         """Forget the failures."""
-        lifted = lockout.lift(rows=list(queryset.select_related("user")), actor=user_of(request))
+        lifted = lockout.lift(rows=self.permitted(request, queryset), actor=user_of(request))
         self.message_user(request, f"Lockouts lifted: {lifted}.", messages.SUCCESS)
 
 
 @admin.register(SigningKey)
-class SigningKeyAdmin(ReadOnly, ModelAdmin):
+class SigningKeyAdmin(ReadOnly, ConsoleAdmin):
     """The keys that sign access tokens; manage.py rotate_signing_key makes them."""
 
     list_display = ("kid", "algorithm", "created_at", "signs_from", "retires_at")

@@ -7,58 +7,22 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.views import PasswordChangeView
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from unfold.admin import ModelAdmin
-from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts import passwords, proofs, services, sessions
+from accounts import administration, authority, proofs, services, sessions
+from accounts.admin.forms import NewUserForm, OwnPasswordForm, PasswordForm, UserForm
 from accounts.authentication import user_of
+from accounts.authority import Right
 from accounts.models import User
-from audit import services as audit
-from audit.events import Event
-from authsvc.console import Large, Searchable
+from authsvc.console import ConsoleAdmin, Large
 
-
-class UserForm(UserChangeForm):
-    """A user without the password, which has a form of its own."""
-
-    class Meta:
-        model = User
-        fields = "__all__"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["email"].required = not self.instance.is_service
-        for field in (field for name, field in self.fields.items() if name != "password"):
-            # What counts as changed is what differs from the page as it was opened, not from the row as it is by now.
-            field.show_hidden_initial = True
-
-
-class PasswordForm(AdminPasswordChangeForm):
-    """A new password for somebody else; nothing but the password is written, which hashing has kept waiting."""
-
-    def save(self, commit: bool = True) -> User:
-        super().save(commit=False)
-        self.user.save(update_fields=["password"])
-        user: User = self.user
-        return user
-
-
-class OwnPasswordForm(AdminOwnPasswordChangeForm):
-    """An operator's own new password; guesses at the old one count like those at a login."""
-
-    def clean_old_password(self) -> str:
-        """Return the old password. Raises LockedOut after too many guesses."""
-        old: str = self.cleaned_data["old_password"]
-        if not passwords.is_current(self.user, old):
-            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
-        return old
+# What only superusers change. For everybody else these are no fields of the form.
+SUPERUSERS_ONLY = ("is_staff", "is_superuser", "user_permissions")
 
 
 def own_password(request: HttpRequest) -> HttpResponseBase:
@@ -71,25 +35,8 @@ def own_password(request: HttpRequest) -> HttpResponseBase:
     return view(request)
 
 
-class NewUserForm(UserCreationForm):
-    """A user with a first password, and an address, which only service accounts lack."""
-
-    class Meta:
-        model = User
-        fields = ("username", "email")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["email"].required = True
-
-    def clean_username(self) -> str:
-        """Leave it to the constraint, which knows more forms of a name than Django's own look does."""
-        username: str = self.cleaned_data["username"]
-        return username
-
-
 @admin.register(User)
-class UserAdmin(Searchable, Large, DjangoUserAdmin, ModelAdmin):
+class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
     """Users. Disabling one ends all that is theirs; deleting one with keys is refused, for the keys' record's sake."""
 
     form, add_form, change_password_form = UserForm, NewUserForm, PasswordForm
@@ -106,45 +53,74 @@ class UserAdmin(Searchable, Large, DjangoUserAdmin, ModelAdmin):
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "password1", "password2")}),)
 
-    def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        reserved = () if authority.has(user_of(request), Right.SET_PERMISSIONS) else SUPERUSERS_ONLY
+        return (*self.readonly_fields, *reserved)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Return whether an operator may change users, and this one."""
+        may: bool = super().has_change_permission(request, obj)
+        return may and (obj is None or authority.has(user_of(request), Right.CHANGE_USER, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Return whether an operator may delete users, and this one."""
+        may: bool = super().has_delete_permission(request, obj)
+        return may and (obj is None or authority.has(user_of(request), Right.CHANGE_USER, obj))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002  Django's name
+        """The page of another's password, for an operator who gains nothing by it."""
+        user = self.get_object(request, id)
+        if user is not None:
+            authority.require(user_of(request), Right.TAKE_OVER, user)
+        return super().user_change_password(request, id, form_url)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Store what the operator changed and no more: the rest may have changed since the page was opened."""
         if not change:
-            obj.save(force_insert=True)
-            audit.record(Event.USER_CREATED, actor=user_of(request), subject=obj)
+            administration.create_user(user=obj, actor=user_of(request))
             return
-        columns = {field.name for field in User._meta.concrete_fields}
-        changed = [name for name in form.changed_data if name in columns]
-        if "email" in changed:
-            obj.email_verified_at = None  # it was the other address that was confirmed
-            changed.append("email_verified_at")
-        obj.save(update_fields=[name for name in changed if name != "is_active"])
-        if "is_active" in changed:
-            services.set_active(user=obj, active=obj.is_active, actor=user_of(request))
-        if others := [name for name in form.changed_data if name not in ("is_active", "groups")]:
-            audit.record(Event.USER_CHANGED, actor=user_of(request), subject=obj, reason=" ".join(others))
+        refuse_reserved(request, obj)
+        administration.change_user(user=obj, changes=form.changes(), actor=user_of(request))
 
-    def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
-        """Store roles, and record each one given and taken away."""
-        user = form.instance
-        before = set(user.groups.values_list("name", flat=True))
-        super().save_related(request, form, formsets, change)
-        after = set(user.groups.values_list("name", flat=True))
-        for role in sorted(after - before):
-            audit.record(Event.ROLE_GRANTED, actor=user_of(request), subject=user, reason=role)
-        for role in sorted(before - after):
-            audit.record(Event.ROLE_TAKEN_AWAY, actor=user_of(request), subject=user, reason=role)
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Grant and revoke the roles and permissions that the operator added and removed."""
+        if not change:
+            return
+        user, actor = form.instance, user_of(request)
+        granted, revoked = form.edited("groups")
+        for role in sorted(granted, key=str):
+            services.grant_role(user=user, role=role.name, actor=actor)
+        for role in sorted(revoked, key=str):
+            services.take_role(user=user, role=role.name, actor=actor)
+        granted, revoked = form.edited("user_permissions")
+        if granted or revoked:
+            administration.change_permissions(of=user, grant=granted, revoke=revoked, actor=actor)
 
     @admin.action(description="End all sessions of selected users", permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """End them; API keys stay."""
-        ended = [sessions.end_all(user=u, reason="ended by an operator", actor=user_of(request)) for u in queryset]
+        users = self.permitted(request, queryset)
+        ended = [sessions.end_all(user=u, reason="ended by an operator", actor=user_of(request)) for u in users]
         self.message_user(request, f"Sessions ended: {sum(ended)}.", messages.SUCCESS)
 
     @admin.action(description="Confirm the addresses of selected users", permissions=["change"])
     def confirm_addresses(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Take the operator's word for them."""
-        confirmed = [proofs.mark_confirmed(user=user, actor=user_of(request)) for user in queryset]
+        users = self.permitted(request, queryset)
+        confirmed = [proofs.mark_confirmed(user=user, actor=user_of(request)) for user in users]
         self.message_user(request, f"Confirmed {sum(confirmed)} of {len(confirmed)} addresses.", messages.SUCCESS)
+
+    def permitted(self, request: HttpRequest, users: QuerySet[User]) -> list[User]:
+        """Return the users of a list whom the operator may change, and report how many are not among them."""
+        chosen = list(users)
+        permitted = [user for user in chosen if authority.has(user_of(request), Right.CHANGE_USER, user)]
+        if left_out := len(chosen) - len(permitted):
+            self.message_user(request, f"Left out: {left_out}. {Right.CHANGE_USER.value}", messages.ERROR)
+        return permitted
+
+    def is_known(self, request: HttpRequest, text: str) -> bool:
+        """Return whether a text is somebody's name or address."""
+        return bool(User.objects.known_as(text).exists())
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Whoever may delete a user may delete the sessions and lockouts with it, which have no page to delete on."""
@@ -153,11 +129,27 @@ class UserAdmin(Searchable, Large, DjangoUserAdmin, ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         """Delete a user who has no keys, and record it."""
-        audit.record(Event.USER_DELETED, actor=user_of(request), subject=obj)
-        obj.delete()
+        administration.delete_user(user=obj, actor=user_of(request))
 
     @transaction.atomic
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         """The same for many."""
         for user in queryset:
             self.delete_model(request, user)
+
+
+def refuse_reserved(request: HttpRequest, user: User) -> None:
+    """Raise PermissionDenied for a form, sent by hand, that would change what only superusers change."""
+    if authority.has(user_of(request), Right.SET_PERMISSIONS):
+        return
+    stored = User.objects.get(pk=user.pk)
+    flags = {
+        name: request.POST[name] not in ("", "false", "False", "0")
+        for name in SUPERUSERS_ONLY[:2]
+        if name in request.POST
+    }
+    held = {str(pk) for pk in stored.user_permissions.values_list("pk", flat=True)}
+    if any(getattr(stored, name) is not value for name, value in flags.items()) or not (
+        set(request.POST.getlist("user_permissions")) <= held
+    ):
+        raise PermissionDenied(Right.SET_PERMISSIONS.value)

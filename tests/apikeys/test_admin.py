@@ -91,14 +91,11 @@ def test_a_key_is_found_by_what_it_begins_with_and_not_by_what_is_inside(console
         assert listed(console, f"?q={keys.digest(plaintext).hex()[:8]}") == []
 
 
-def test_a_key_is_found_by_the_whole_of_it_and_by_less_than_what_is_shown(
-    console: Client, alice: User, settings: Any
-) -> None:
+def test_a_key_is_found_by_what_is_shown_of_it_and_by_less(console: Client, alice: User, settings: Any) -> None:
     settings.API_KEY_PREFIX = "old"
     _, old = make_key(alice, "of before")
     settings.API_KEY_PREFIX = "sk"
     _, plaintext = make_key(alice, "sk_named like one")
-    assert listed(console, f"?q={plaintext}") == ["sk_named like one"]
     assert listed(console, f"?q={plaintext[:7]}") == ["sk_named like one"]
     assert listed(console, f"?q={old[:12]}") == ["of before"]
     assert listed(console, "?q=sk_named") == ["sk_named like one"]
@@ -126,7 +123,7 @@ def test_a_long_list_is_counted_no_further_than_anybody_turns(
 
 @pytest.mark.parametrize("query", ["?q=%ff", f"?q={'x' * 10_000}"], ids=["not UTF-8", "long"])
 def test_a_search_for_junk_is_a_page(console: Client, key: APIKey, query: str) -> None:
-    assert console.get(f"{LIST}{query}").status_code == 200
+    assert console.get(f"{LIST}{query}", follow=True).status_code == 200
     assert listed(console) == [key.name]
 
 

@@ -5,27 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
+from accounts import tokens
 from accounts.authentication import user_of
-from apikeys import queries, services, usage
+from accounts.models import User
+from apikeys import keys, queries, services, usage
+from apikeys.admin.rotation import RotationPages, is_id
 from apikeys.filters import ExpiryFilter, StatusFilter
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret
 from audit.models import AuditEvent
-from authsvc.console import Large, ReadOnly, search_words
+from authsvc.console import ConsoleAdmin, Large, ReadOnly, credential_finders, search_words
+from authsvc.problems import InvalidCredential
 
 SHOWN_EVENTS = 50
 COLOURS = {"active": "success", "expired": "warning", "disabled": "warning", "revoked": "danger"}
+
+
+def find_key(text: str) -> APIKey | None:
+    """Return the key that a text is, or that a token in date was exchanged for, in whatever state; or None."""
+    if keys.is_well_formed(text):
+        return queries.key_by_digest(keys.digest(text))
+    try:
+        key_id = tokens.read_access_token(text).key_id
+    except InvalidCredential:
+        return None
+    return APIKey.objects.filter(pk=key_id).first() if is_id(key_id) else None
+
+
+credential_finders.append(find_key)
 
 
 class SecretsOfKey(ReadOnly, TabularInline):
@@ -38,7 +56,7 @@ class SecretsOfKey(ReadOnly, TabularInline):
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(ReadOnly, Large, ModelAdmin):
+class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
     """Read only apart from its actions; what is revoked stays revoked."""
 
     list_display = ("name", "shown_prefix", "owner", "shown_status", "created_at", "expires_at", "last_used_at")
@@ -57,7 +75,12 @@ class APIKeyAdmin(ReadOnly, Large, ModelAdmin):
     )
     inlines = (SecretsOfKey,)
     actions = ("revoke_selected",)
-    actions_detail = ("switch_one", "rotate_one", "revoke_one")
+    actions_detail = ("switch_one", "rotate_one", "ask_one", "revoke_one")
+
+    def get_urls(self) -> list[URLPattern]:
+        secret_page = self.admin_site.admin_view(self.secret_page)
+        secret: URLPattern = path("<path:object_id>/secret/", secret_page, name="apikeys_apikey_secret")
+        return [secret, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> APIKeyQuerySet:
         return queries.with_prefix(super().get_queryset(request))
@@ -70,18 +93,19 @@ class APIKeyAdmin(ReadOnly, Large, ModelAdmin):
             queryset = queries.search(queryset, word)
         return queryset, False
 
-    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        """Whether this operator may disable, rotate and end keys."""
-        return request.user.has_perm("apikeys.revoke_apikey")
+    def is_known(self, request: HttpRequest, text: str) -> bool:
+        """Return whether a text is the name of a key, or an owner's name or address."""
+        return APIKey.objects.filter(name=text).exists() or User.objects.known_as(text).exists()
 
-    def response_action(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
-        """Refuse a choice of rows that is none; Django would fail on it."""
-        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if all(choice.isascii() and choice.isdecimal() and len(choice) < 19 for choice in chosen):
-            answer: HttpResponse | None = super().response_action(request, queryset)
-            return answer
-        self.message_user(request, "That is no choice of API keys.", messages.ERROR)
-        return None
+    def shorten(self, text: str) -> str:
+        """Return a search with no more of a key than is shown of it."""
+        start = f"{settings.API_KEY_PREFIX}_"
+        shown = len(start) + keys.SHOWN_LENGTH
+        return " ".join(word[:shown] if word.startswith(start) else word for word in text.split())
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Return whether this operator may disable and revoke keys."""
+        return request.user.has_perm("apikeys.revoke_apikey")
 
     @display(description="Key")
     def shown_prefix(self, key: APIKey) -> str:
@@ -128,26 +152,6 @@ class APIKeyAdmin(ReadOnly, Large, ModelAdmin):
                 self.message_user(request, "The key is revoked and cannot be changed.", messages.ERROR)
             return HttpResponseRedirect(back)
         return self.page(request, "apikeys/switch.html", key=key, back=back, title="Enable or disable an API key")
-
-    @action(description="Rotate…", url_path="rotate", permissions=["revoke"], icon="autorenew")
-    def rotate_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask, then give a key a new secret and show it this once."""
-        key = self.key_or_404(request, object_id)
-        back = reverse("admin:apikeys_apikey_change", args=[key.pk])
-        context: dict[str, Any] = {"key": key, "back": back, "title": "Rotate an API key"}
-        overlap = request.POST.get("overlap", str(services.OVERLAP)).strip()
-        if request.method != "POST":
-            return self.page(request, "apikeys/rotate.html", overlap=overlap, **context)
-        try:
-            seconds = int(overlap) if overlap.isascii() and overlap.isdecimal() and len(overlap) < 9 else -1
-            plaintext = services.rotate_key(key=key, overlap_seconds=seconds, actor=user_of(request))
-            error = "" if plaintext else "The key is revoked and cannot be rotated."
-        except ValidationError as refusal:
-            plaintext, error = None, " ".join(refusal.messages)
-        if plaintext is None:
-            return self.page(request, "apikeys/rotate.html", status=400, overlap=overlap, error=error, **context)
-        self.log_change(request, key, "Rotated.")
-        return self.page(request, "apikeys/rotate.html", plaintext=plaintext, **context)
 
     @admin.action(description="Revoke selected API keys…", permissions=["revoke"])
     def revoke_selected(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:

@@ -1,0 +1,34 @@
+"""Mails that ask owners to do what operators may not do for them."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.models import User
+from apikeys.models import APIKey
+from audit import services as audit
+from audit.events import Event
+from authsvc import limiter, mail
+
+MAILS = "3/day"  # for one key
+
+MAIL = """An operator asks you to rotate an API key of yours.
+
+Key:    {prefix}… ({name}, id {id})
+
+Rotate it with POST /keys/{id}/rotate, give the new secret to the programs that use the key, and let the old one end.
+"""
+
+
+def ask_to_rotate(*, key: APIKey, actor: User) -> bool:
+    """Mail the owner of a key that an operator asks to rotate it; return whether a mail goes out.
+
+    None goes out to an owner without an address, and no more than MAILS. ``key`` is one with its prefix read.
+    """
+    if key.owner.email is None or key.is_revoked or not limiter.hit(MAILS, "ask-to-rotate", str(key.pk)).passes:
+        return False
+    text = MAIL.format(prefix=key.prefix, name=key.name, id=key.pk)
+    with transaction.atomic():
+        audit.record(Event.KEY_ROTATION_ASKED, actor=actor, subject=key)
+    mail.send("Please rotate an API key", text, key.owner.email)
+    return True
