@@ -27,6 +27,7 @@ from jwt.algorithms import HMACAlgorithm
 from rest_framework.exceptions import APIException
 
 from accounts.models import SigningKey
+from authsvc.database import deadlines
 
 logger = logging.getLogger(__name__)
 
@@ -122,12 +123,21 @@ def examine(**signal: Any) -> tuple[str, str] | None:
 
 
 def ring(aged: float = 0.0) -> Ring:
-    """Return the keys, read anew once they are FOLLOW_SECONDS old; ``aged`` adds to their age."""
+    """Return the keys, read again once they are FOLLOW_SECONDS old; ``aged`` adds to their age.
+
+    Raises Django's OperationalError where another thread's reading takes longer than the request may wait.
+    """
     global _ring  # noqa: PLW0603  the one cache of the process; its lock is beside it
-    with _lock:
-        if _ring.algorithm != settings.JWT_ALGORITHM or time.monotonic() - _ring.read_at + aged >= FOLLOW_SECONDS:
-            _ring = read()
-        return _ring
+    if is_old(_ring, aged):
+        with deadlines.holding(_lock):
+            if is_old(_ring, aged):  # another thread may have read them meanwhile
+                _ring = read()
+    return _ring
+
+
+def is_old(ring: Ring, aged: float) -> bool:
+    """Return whether keys are to be read again."""
+    return ring.algorithm != settings.JWT_ALGORITHM or time.monotonic() - ring.read_at + aged >= FOLLOW_SECONDS
 
 
 def forget() -> None:

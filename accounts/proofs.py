@@ -204,13 +204,15 @@ def send(user: User, subject: str, text: str, page: str, token: str, *, keys: st
 
     Each case takes the same steps: their time tells nobody who has an account.
     """
-    passes = limiter.hit(MAILS, page, mailbox(user.email or "")).passes
+    count = (MAILS, page, mailbox(user.email or ""))
+    passes = limiter.hit(*count).passes
     # A hit that is counted takes longer than one that is refused: each case makes one of each.
     limiter.hit(REFUSED if passes else COUNTED, "evens out the time", page)
     link = f"{settings.APP_URL}/{page}?token={quote(token)}"
     minutes = settings.PASSWORD_RESET_TIMEOUT // 60
     text = text.format(username=user.username, minutes=minutes, link=link, keys=keys)
-    mail.send(subject, text, user.email if user.pk and passes else None)
+    recipient = user.email if user.pk and passes else None
+    mail.send(subject, text, recipient, on_failure=(lambda: limiter.give_back(*count)) if passes else None)
 
 
 def mailbox(email: str) -> str:

@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from django.utils.html import escape
 
 from accounts.models import Scope, Session, User, role_names, scope_names
+from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.database.prepared import PreparedQuery, build
-from authsvc.problems import DATABASE_ERRORS
 
 # What request.user holds; the password's hash stays in the database, and what a request seldom needs is read on demand.
 SELDOM = {"password", "last_login", "created_at", "email_verified_at", "confirmation_sent_at", "security_stamp"}

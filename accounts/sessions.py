@@ -19,8 +19,9 @@ from audit import services as audit
 from audit.events import Event
 from authsvc import metrics
 from authsvc.context import current
+from authsvc.database.errors import DATABASE_ERRORS, describe
 from authsvc.database.prepared import PreparedUpdate
-from authsvc.problems import DATABASE_ERRORS, InvalidCredential
+from authsvc.problems import InvalidCredential
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def note_use(*, session: Session, now: datetime) -> None:
     try:
         _note.execute(now, session.pk, stale)
     except DATABASE_ERRORS as error:
-        logger.warning("the use of a session could not be recorded: %s", type(error).__name__)
+        logger.warning("the use of a session could not be recorded: %s", describe(error))
 
 
 def client() -> dict[str, str | None]:

@@ -15,7 +15,8 @@ from audit.events import Event
 from authsvc import limiter
 from authsvc.addresses import is_listed
 from authsvc.context import RequestContext
-from authsvc.problems import DATABASE_ERRORS, InvalidCredential, RateLimited
+from authsvc.database.errors import DATABASE_ERRORS, describe
+from authsvc.problems import InvalidCredential, RateLimited
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def note_use(key: APIKey, now: datetime, origin: RequestContext) -> None:
     try:
         record_use(key=key, now=now, origin=origin)
     except DATABASE_ERRORS as error:
-        logger.warning("the use of a key could not be recorded: %s", type(error).__name__)
+        logger.warning("the use of a key could not be recorded: %s", describe(error))
 
 
 def fault(key: APIKey, now: datetime) -> tuple[Outcome, str] | None:

@@ -13,14 +13,19 @@ from collections import Counter
 from datetime import date, datetime
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 
 from apikeys.models import APIKey, Outcome
+from authsvc.database.deadlines import within
+from authsvc.database.errors import describe
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
+LAST_SECONDS = 3.0  # that a process which stops waits for the database
 ROWS_A_STATEMENT = 500
+DRIVER_ERRORS = (DatabaseError, InterfaceError)
 
 # Rows come as one JSON array of arrays: as parameters of their own, four for each row, they cost this process ten times
 # as much (docs/performance.md). Both databases know this form of upsert; SQLite wants a WHERE between the two.
@@ -47,7 +52,7 @@ class Counts:
     """What this process has counted and not yet written."""
 
     def __init__(self) -> None:
-        self.lock, self.counter = threading.Lock(), Counter[Entry]()
+        self.lock, self.counter, self.taken = threading.Lock(), Counter[Entry](), Counter[Entry]()
 
     def add(self, key_id: int, day: date, outcome: str, amount: int = 1) -> None:
         """Count a use."""
@@ -55,19 +60,26 @@ class Counts:
             self.counter[key_id, day, outcome] += amount
 
     def take(self) -> Counter[Entry]:
-        """Return what was counted and start anew."""
+        """Return what was counted and start again from nothing; the caller removes from it what it has written."""
         with self.lock:
-            taken, self.counter = self.counter, Counter()
-        return taken
+            self.taken, self.counter = self.counter, Counter()
+            return self.taken
 
-    def put_back(self, taken: Counter[Entry]) -> None:
-        """Return what could not be written, for the next attempt."""
+    def put_back(self) -> None:
+        """Keep what was taken and could not be written, for the next attempt."""
         with self.lock:
-            for entry, amount in taken.items():
+            for entry, amount in self.taken.items():
                 self.counter[entry] += amount
+            self.taken = Counter()
+
+    def pending(self) -> int:
+        """Return how many uses are not written."""
+        with self.lock:
+            return sum(amount for amount in (self.counter + self.taken).values())
 
 
 counts = Counts()
+writing = threading.Lock()
 
 
 def count(key: APIKey, outcome: Outcome, now: datetime) -> None:
@@ -90,19 +102,28 @@ def on_serving(**signal: Any) -> None:
 
 def flush() -> None:
     """Write what was counted; what cannot be written is kept for the next time."""
-    taken = counts.take()
-    # Sorted, so that two processes take the rows' locks in one order.
-    rows = sorted((*entry, amount) for entry, amount in taken.items() if amount)
     try:
-        for start in range(0, len(rows), ROWS_A_STATEMENT):
-            write(rows[start : start + ROWS_A_STATEMENT])
-            for *entry, _ in rows[start : start + ROWS_A_STATEMENT]:
-                del taken[tuple(entry)]
-    except DatabaseError as error:
-        logger.warning("usage could not be written and is kept: %s", type(error).__name__)
-        counts.put_back(taken)
-        if not connection.in_atomic_block:
-            connection.close()  # it may be the connection that is broken; the next writing opens another
+        write_all(settings.DATABASE_TIMEOUT)
+    except DRIVER_ERRORS as error:
+        logger.warning("usage could not be written and is kept: %s", describe(error))
+
+
+def write_all(timeout: float) -> None:
+    """Write what was counted, waiting some seconds at most; what is not written is kept. Raises Django's errors."""
+    with writing, within(timeout):
+        taken = counts.take()
+        # Sorted, so that two processes take the rows' locks in one order.
+        rows = sorted((*entry, amount) for entry, amount in taken.items() if amount)
+        try:
+            for start in range(0, len(rows), ROWS_A_STATEMENT):
+                write(rows[start : start + ROWS_A_STATEMENT])
+                for *entry, _ in rows[start : start + ROWS_A_STATEMENT]:
+                    del taken[tuple(entry)]
+        except DRIVER_ERRORS:
+            counts.put_back()
+            if not connection.in_atomic_block:
+                connection.close()  # it may be the connection that is broken; the next writing opens another
+            raise
 
 
 def write(rows: list[tuple[Any, ...]]) -> None:
@@ -127,7 +148,14 @@ def run(stop: threading.Event) -> None:
 
 
 def finish(stop: threading.Event) -> None:
-    """Write the last counts."""
+    """Write the last counts, or log how many are lost. Takes a few seconds at most, whatever the database does."""
     stop.set()
-    flush()
+    try:
+        if writing.acquire(timeout=LAST_SECONDS):  # the thread may be in the middle of it
+            writing.release()
+            write_all(LAST_SECONDS)
+    except DRIVER_ERRORS as error:
+        logger.debug("the last usage: %s", describe(error))
+    if lost := counts.pending():
+        logger.error("%d uses of keys could not be written before the process stopped, and are lost", lost)
     connection.close()

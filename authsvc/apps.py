@@ -9,8 +9,10 @@ class ProjectConfig(AppConfig):
     name = "authsvc"
 
     def ready(self) -> None:
-        from authsvc import checks  # noqa: F401, PLC0415  checks register themselves once apps are loaded
+        from authsvc import checks, limiter  # noqa: F401, PLC0415  checks register themselves once apps are loaded
         from authsvc.database import connections  # noqa: PLC0415  as above
+        from authsvc.startup import serving  # noqa: PLC0415  as above
 
         connections.keep_connections()
-        connections.heed_poolers()
+        serving.connect(connections.on_worker_started)
+        serving.connect(limiter.on_worker_started)

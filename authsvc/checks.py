@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  Django's own name
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's own name
+from django.db import DEFAULT_DB_ALIAS
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
+
+from authsvc.database.postgresql import pooled
 
 TAG = "authsvc"
 POLICY = ("authentication_classes", "permission_classes")
@@ -51,3 +54,18 @@ def limits_are_counted_once(**options: Any) -> list[CheckMessage]:
         return []
     message = "Rate limits are counted in each process's memory, so a limit is in effect multiplied by the processes."
     return [Warning(message, hint="Set REDIS_URL, or WEB_CONCURRENCY=1.", id="authsvc.W001")]
+
+
+@register(Tags.database)
+def poolers_leave_no_wait_without_an_end(databases: Sequence[str] | None = None, **options: Any) -> list[CheckMessage]:
+    """Return authsvc.W002 where a pooler keeps the service from setting what each session of PostgreSQL needs.
+
+    Django runs it for ``manage.py check --database default`` and before ``migrate``.
+    """
+    missing = pooled.missing_settings() if databases and DEFAULT_DB_ALIAS in databases else {}
+    if not missing:
+        return []
+    role = settings.DATABASES[DEFAULT_DB_ALIAS]["USER"]
+    hint = " ".join(f"ALTER ROLE {role} SET {name} = '{value}';" for name, value in missing.items())
+    message = "A connection pooler stands before PostgreSQL, where the service can set nothing for its sessions."
+    return [Warning(message, hint=hint, id="authsvc.W002")]

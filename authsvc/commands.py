@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import ProgrammingError, connections
 
 from authsvc import logs
-from authsvc.problems import DATABASE_ERRORS
+from authsvc.database.errors import DATABASE_ERRORS
 
 
 class SentenceCommand(BaseCommand):

@@ -19,6 +19,8 @@ TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 # WAL lets readers go on beside the one writer; with it, NORMAL risks at worst the last commits in a power cut.
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+# Seconds, libpq's names: a connection is given up that nobody answers, and an idle one that has lost its peer.
+SILENCE = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
 
 
 def load_dotenv(path: Path) -> None:
@@ -157,17 +159,22 @@ def redis(name: str) -> str:
     return value
 
 
-def database(name: str, default: str, base: Path) -> dict[str, Any]:
-    """Return Django's settings for a PostgreSQL or SQLite URL; a relative SQLite path is below ``base``."""
+def database(name: str, default: str, base: Path, timeout: int) -> dict[str, Any]:
+    """Return Django's settings for a PostgreSQL or SQLite URL; a relative SQLite path is below ``base``.
+
+    ``timeout`` is the seconds after which a silent peer is given up.
+    """
     value = url(name, default, ("postgres", "postgresql", "sqlite"))
     config: dict[str, Any] = environ.Env.db_url_config(value)
     if config["NAME"] in ("", ":memory:"):
         raise ImproperlyConfigured(f"{name} must name a database; one in memory is lost with every thread.")
     options = config.setdefault("OPTIONS", {})
     if value.startswith("sqlite"):
+        config["ENGINE"] = "authsvc.database.sqlite3"
         config["NAME"] = str(base / config["NAME"])
-        options.update(timeout=20, transaction_mode="IMMEDIATE", init_command=SQLITE_PRAGMAS)
+        options.update(timeout=timeout, transaction_mode="IMMEDIATE", init_command=SQLITE_PRAGMAS)
     else:
+        config["ENGINE"] = "authsvc.database.postgresql"
         # Persistent connections and server-side binding make the credential lookup one prepared statement
         # (docs/decisions.md has the figures); psycopg prepares what has run more than prepare_threshold times.
         config["CONN_MAX_AGE"] = None
@@ -175,7 +182,9 @@ def database(name: str, default: str, base: Path) -> dict[str, Any]:
         config["DISABLE_SERVER_SIDE_CURSORS"] = True
         prepared = config["PREPARED_STATEMENTS"] = prepared_statements(name, options.pop("prepared_statements", ""))
         options.update(server_side_binding=True, prepare_threshold=None if prepared is False else 2)
-        options.setdefault("connect_timeout", 5)
+        for option, seconds in SILENCE.items():
+            options.setdefault(option, seconds)
+        options.setdefault("tcp_user_timeout", timeout * 1000)
     return config
 
 
@@ -191,4 +200,6 @@ def email(name: str, default: str) -> dict[str, Any]:
     """Return Django's EMAIL_* settings for a URL such as ``smtp+tls://user:password@host:587``."""
     value = url(name, default, ("smtp", "smtp+tls", "smtp+ssl", "consolemail", "filemail"))
     config = environ.Env.email_url_config(value)
+    if value.startswith("smtp"):
+        config["EMAIL_BACKEND"] = "authsvc.mail.SMTPBackend"
     return {key: found for key, found in config.items() if key.startswith("EMAIL_") and found is not None}

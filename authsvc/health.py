@@ -16,7 +16,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from authsvc import limiter, metrics
-from authsvc.problems import DATABASE_ERRORS, problem, reading_only
+from authsvc.database import readiness
+from authsvc.database.errors import DATABASE_ERRORS
+from authsvc.problems import problem, reading_only
+
+UNREACHABLE = "The database cannot be reached."
+checking = readiness.SingleFlight[dict[str, str] | str]()
 
 # Sent by /readyz; receivers return (name, state) of what is theirs, "ok" or what is wrong, or None.
 examining = Signal()
@@ -30,29 +35,40 @@ def livez(request: HttpRequest) -> HttpResponse:
 
 @reading_only
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether requests can be served: the database answers and has every migration of this code.
+    """Return whether requests can be served: a database that answers, takes writes and has this code's migrations.
 
-    Without Redis they can, uncounted, and without a signing key those that need none: the answer is still 200, its
-    status "degraded".
+    Where rate limits are not counted they can, and without a signing key those that need none: the answer is still
+    200, its status "degraded". Callers at the same time share one check, and nobody waits longer than three seconds.
     """
+    if readiness.is_silent():
+        return problem(503, UNREACHABLE)
     try:
+        found = checking.run(check, readiness.SHARE_SECONDS)
+    except (*DATABASE_ERRORS, TimeoutError):
+        return problem(503, UNREACHABLE)
+    return problem(503, found) if isinstance(found, str) else JsonResponse(found)
+
+
+def check() -> dict[str, str] | str:
+    """Return the body of a ready process, or the sentence on why it is not. Raises one of DATABASE_ERRORS."""
+    with readiness.asking():
         missing = migrations_on_disk() - set(MigrationRecorder(connection).applied_migrations())
-    except DATABASE_ERRORS:
-        return problem(503, "The database cannot be reached.")
-    if missing:
-        return problem(503, f"The database lacks {len(missing)} migrations; run manage.py migrate.")
+        if missing:
+            return f"The database lacks {len(missing)} migrations; run manage.py migrate."
+        if not readiness.is_writable():
+            return "The database is read-only."
+        results: list[tuple[Any, Any]] = examining.send(sender=None)
     counting = limiter.backend()
-    results: list[tuple[Any, Any]] = examining.send(sender=None)
-    found = dict(result for _, result in results if result is not None)
+    found: dict[str, str] = dict(result for _, result in results if result is not None)
     state = "degraded" if counting == "redis away" or set(found.values()) - {"ok"} else "ok"
-    return JsonResponse({"status": state, "database": "ok", "migrations": "ok", "rate_limits": counting, **found})
+    return {"status": state, "database": "ok", "migrations": "ok", "rate_limits": counting, **found}
 
 
 class RateLimitBackend(Collector):
-    """Whether rate limits can be counted, asked when it is told."""
+    """Whether rate limits are counted, as this process last saw it."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        up = limiter.backend() != "redis away"
+        up = not limiter.state.is_away
         yield GaugeMetricFamily(
             "authsvc_rate_limit_backend_up", "1 where rate limits are counted, 0 while Redis is away.", value=int(up)
         )

@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import InterfaceError, InternalError, OperationalError
 from django.dispatch import Signal
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
@@ -19,6 +18,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from authsvc.database.errors import DATABASE_ERRORS, describe
 from authsvc.error_lists import MORE_ERRORS, NAMED_ERRORS, more_errors, shortened
 from authsvc.limiter import Verdict
 from authsvc.pages import ADMIN
@@ -33,8 +33,6 @@ NOT_GRANTED = "The credential is good, but it does not grant this."
 TOO_LARGE = "The request body is too large."
 DATABASE_AWAY = "The database cannot be reached; try again shortly."
 DEFAULT_CHALLENGE = 'Bearer realm="authsvc"'
-# InternalError is what a database answers to a write while it is read-only, as after a failover.
-DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 UNSUPPORTED = "The media type of the request body is not supported."
 RENAMED = {413: "Content Too Large", 414: "URI Too Long"}
 
@@ -132,7 +130,7 @@ def challenge(error: exceptions.APIException, schemes: list[str]) -> HttpRespons
 
 def unavailable(error: BaseException) -> HttpResponse:
     """Return the 503 of a database that is away, and tell the operator."""
-    logger.error("database away: %s", type(error).__name__)
+    logger.error("database away: %s", describe(error))
     return problem(503, DATABASE_AWAY, headers={"Retry-After": "5"})
 
 

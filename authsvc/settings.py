@@ -63,9 +63,9 @@ if API_KEY_EXPIRE_DAYS > API_KEY_MAX_EXPIRE_DAYS:
 
 # --- The server (gunicorn.conf.py) ----------------------------------------------------------------------------------
 
-DATABASES = {"default": environment.database("DATABASE_URL", "sqlite:///db.sqlite3", BASE_DIR)}
-ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 DATABASE_TIMEOUT = environment.integer("DATABASE_TIMEOUT", 10, low=1, high=300)  # seconds
+DATABASES = {"default": environment.database("DATABASE_URL", "sqlite:///db.sqlite3", BASE_DIR, DATABASE_TIMEOUT)}
+ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 PORT = environment.integer("PORT", 8000, low=1, high=65535)
 # SQLite has one writer at a time, so a second process adds waiting and no speed.
 WEB_CONCURRENCY = environment.integer("WEB_CONCURRENCY", 1 if ON_SQLITE else 2, low=1, high=256)

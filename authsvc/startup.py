@@ -28,3 +28,11 @@ def require_checks() -> None:
     errors = [message for message in run_checks(tags=[TAG]) if message.level >= ERROR]
     if errors:
         sys.exit("\n".join(f"authsvc: {error.id}: {error.msg}" for error in errors))
+
+
+def require_database() -> None:
+    """Exit with status 1 where the database answers and cannot be worked with. One that is away may come back."""
+    from authsvc.database.connections import unsupported  # noqa: PLC0415  as above
+
+    if sentence := unsupported():
+        sys.exit(f"authsvc: {sentence}")

@@ -2,7 +2,7 @@
 
 import django
 
-from authsvc.startup import require_checks, require_settings, serving
+from authsvc.startup import require_checks, require_database, require_settings, serving
 
 require_settings()
 django.setup(set_prefix=False)
@@ -11,4 +11,5 @@ from authsvc.server.handler import Handler  # noqa: E402  it needs the settings
 
 application = Handler()
 require_checks()
+require_database()
 serving.send(sender=None)

@@ -19,8 +19,8 @@ from accounts.tokens import AccessToken
 from apikeys.judgement import judge as judge_key
 from apikeys.models import APIKey
 from authsvc.context import current
+from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.problems import (
-    DATABASE_ERRORS,
     NOT_GRANTED,
     RateLimited,
     challenge,

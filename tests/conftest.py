@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from importlib import import_module
+from math import inf
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.signals import user_logged_in
+from django.core.signals import request_finished
 from django.db import transaction
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models.signals import post_migrate
@@ -21,6 +23,8 @@ from accounts.services import record_console_login
 from apikeys import usage
 from audit import services as audit
 from authsvc import limiter
+from authsvc.database.deadlines import budget
+from authsvc.database.postgresql.session import Serving
 from authsvc.mail import _outbox
 from tests.factories import UserFactory, token_of
 
@@ -73,9 +77,15 @@ def force_login(self: Client, *arguments: Any, **options: Any) -> None:
         user_logged_in.connect(record_console_login)
 
 
+def end_budget(**signal: Any) -> None:
+    """Let a test wait as long as it likes after a request that it made in its own thread."""
+    budget.left = inf
+
+
 DJANGOS_FORCE_LOGIN = Client.force_login
 Client.force_login = force_login  # type: ignore[method-assign]
 BaseDatabaseOperations.execute_sql_flush = flush_as_the_owner
+request_finished.connect(end_budget)
 post_migrate.connect(seed, sender=apps.get_app_config("accounts"))
 
 
@@ -152,7 +162,9 @@ def fresh_process() -> Iterator[None]:
     """
     limiter._storage.cache_clear()
     limiter.state.__init__()  # type: ignore[misc]
-    usage.counts.take()
+    usage.counts.__init__()  # type: ignore[misc]
+    budget.left = inf
+    Serving.active = False  # a test may have sent the signal of a process that serves
     audit.written.items.clear()
     yield
     _outbox.submit(lambda: None).result()

@@ -21,6 +21,9 @@ PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], 
 NEEDS = {
     "rate limits in Redis (TEST_REDIS_URL is not set)": os.environ.get("TEST_REDIS_URL"),
     "the browser tests (no Chromium)": shutil.which("chromium") or shutil.which("chromium-browser"),
+    "a PostgreSQL that freezes (no initdb)": any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    or shutil.which("initdb"),
+    "a Redis that refuses (no redis-server)": shutil.which("redis-server", path=PLACES),
     "PgBouncer (no pgbouncer)": shutil.which("pgbouncer", path=PLACES),
     "the gateway nginx (no nginx)": shutil.which("nginx", path=PLACES),
     "the gateway Caddy (no caddy)": shutil.which("caddy", path=PLACES),

@@ -1,8 +1,7 @@
-"""Connections to the database: kept from request to request, replaced where they are dead, and poolers heeded."""
+"""Connections to the database: kept from request to request, and replaced where they are dead or outdated."""
 
-import logging
 import select
-from threading import Lock
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -10,12 +9,14 @@ from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 from psycopg import Error
 
-logger = logging.getLogger(__name__)
-told = Lock()  # taken, for good, by whichever thread is the first to tell of a pooler
+from authsvc.database import deadlines
+from authsvc.database.breaker import breaker
+from authsvc.database.errors import DATABASE_ERRORS, UnsupportedDatabaseError
+from authsvc.database.postgresql.session import Serving
+
+LOOK_SECONDS = 3.0  # that a process waits for the database before it serves
 
 
 def keep_connections() -> None:
@@ -34,16 +35,28 @@ def keep_connections() -> None:
     request_started.connect(drop_dead_connections)
 
 
-def drop_dead_connections(**signal: Any) -> None:
-    """Close a connection that failed, or that the server has hung up on, at the start of a request.
+def on_worker_started(**signal: Any) -> None:
+    """Enforce deadlines in a process that is about to serve."""
+    Serving.active = True
+    deadlines.start_watchdog()
+    if connections[DEFAULT_DB_ALIAS].vendor == "postgresql":  # a file does not fall silent
+        breaker.start()
+
+
+def drop_dead_connections(environ: Mapping[str, Any] | None = None, **signal: Any) -> None:
+    """Start a request: its budget, and a connection that did not fail and that the server has not hung up on.
 
     A PostgreSQL that was restarted has closed its end, which makes the idle socket readable. Looking at that costs
     a system call; Django's CONN_HEALTH_CHECKS would cost each request a second query.
     """
+    deadlines.start_request(environ)
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.errors_occurred:
         connection.close_if_unusable_or_obsolete()
     if connection.vendor == "postgresql" and connection.connection is not None and not connection.in_atomic_block:
+        if connection.connection.generation != breaker.generation:
+            connection.close()
+            return
         poll = select.poll()
         try:
             poll.register(connection.connection.pgconn.socket, select.POLLIN)
@@ -54,30 +67,15 @@ def drop_dead_connections(**signal: Any) -> None:
             connection.close()
 
 
-def heed_poolers() -> None:
-    """Have each new connection looked at for a pooler before a statement is prepared on it."""
-    connection_created.connect(prepare_nothing_through_a_pooler)
-
-
-def prepare_nothing_through_a_pooler(connection: BaseDatabaseWrapper, **signal: Any) -> None:
-    """Turn prepared statements off where a connection ends at a pooler, unless DATABASE_URL says that they work there.
-
-    A pooler that hands each transaction another server connection, and knows nothing of prepared statements, makes
-    their names meet: one client's ``_pg3_0`` would run what another one has prepared under it. A pooler gives its
-    clients process ids of its own making; at PostgreSQL itself both are the same.
-    """
-    if connection.vendor != "postgresql" or connection.settings_dict["PREPARED_STATEMENTS"] is not None:
-        return
-    raw = connection.connection
-    if raw.execute("SELECT pg_backend_pid()").fetchone() != (raw.info.backend_pid,):
-        raw.prepare_threshold = None
-        tell_of_a_pooler()
-
-
-def tell_of_a_pooler() -> None:
-    """Say once in each process what has been found."""
-    if told.acquire(blocking=False):
-        logger.warning(
-            "a connection pooler stands before PostgreSQL, so statements are not prepared; "
-            "prepared_statements=true or false in DATABASE_URL says what it can do, and ends this warning"
-        )
+def unsupported() -> str:
+    """Return the sentence on why the service cannot work with the database, or ""; "" too where none answers."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    try:
+        with deadlines.within(LOOK_SECONDS):
+            connection.ensure_connection()
+    except DATABASE_ERRORS as error:
+        return str(error) if isinstance(error.__cause__, UnsupportedDatabaseError) else ""
+    else:
+        return ""
+    finally:
+        connection.close()

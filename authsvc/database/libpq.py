@@ -10,6 +10,9 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
+from authsvc.database.errors import DatabaseTimeoutError
+from authsvc.database.postgresql.driver import TIMED_OUT, Connection
+
 BINARY, TEXT = pq.Format.BINARY, pq.Format.TEXT
 ROWS, DONE = pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK
 # Prepare anew: no such prepared statement, as psycopg forgets all of a connection's after each ROLLBACK; and one whose
@@ -27,7 +30,7 @@ class Statement:
 
     names = count(1)
 
-    def __init__(self, raw: psycopg.Connection[Any], sql: str) -> None:
+    def __init__(self, raw: Connection, sql: str) -> None:
         self.connection, self.rows = raw, Transformer(raw)
         first, *others = sql.split("%s")
         self.name, self.sql = b"", "".join((first, *(f"${n}{part}" for n, part in enumerate(others, 1)))).encode()
@@ -58,7 +61,18 @@ class Statement:
             return result.command_tuples or 0
 
     def execute(self, sent: Sequence[Any], forms: Sequence[pq.Format] | None, *, prepare: bool) -> pq.abc.PGresult:
-        """Return the result, which may be an error. Of ``sent`` None is NULL; without ``forms`` all are texts."""
+        """Return the result, which may be an error. Of ``sent`` None is NULL; without ``forms`` all are texts.
+
+        Raises DatabaseTimeoutError where there is no time left to wait for it.
+        """
+        began = self.connection.begin()
+        try:
+            return self.send(sent, forms, prepare=prepare)
+        finally:
+            self.connection.end(began)
+
+    def send(self, sent: Sequence[Any], forms: Sequence[pq.Format] | None, *, prepare: bool) -> pq.abc.PGresult:
+        """The same, without a deadline."""
         raw = self.connection
         if not prepare:
             return raw.pgconn.exec_params(self.sql, sent, None, forms, BINARY)
@@ -74,6 +88,8 @@ class Statement:
 
     def error(self, result: pq.abc.PGresult) -> psycopg.Error:
         """Return the error that a result is."""
+        if self.connection.line.is_shut:
+            return DatabaseTimeoutError(TIMED_OUT)
         if self.connection.pgconn.status == pq.ConnStatus.BAD:
             return psycopg.OperationalError("the connection to the database is lost")
         return psycopg.errors.error_from_result(result)

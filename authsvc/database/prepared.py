@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelState
-from psycopg import Connection, Error, pq
+from psycopg import Error, pq
 
 from authsvc.database.libpq import Statement
+from authsvc.database.postgresql.driver import Connection
 
 M = TypeVar("M", bound=Model)
 
@@ -20,7 +21,7 @@ class Prepared:
     """SQL that is a prepared statement of each connection to PostgreSQL, below Django's and psycopg's cursors."""
 
     def __init__(self) -> None:
-        self.prepared: WeakKeyDictionary[Connection[Any], Statement] = WeakKeyDictionary()
+        self.prepared: WeakKeyDictionary[Connection, Statement] = WeakKeyDictionary()
 
     def statement(self, connection: Any, sql: str) -> Statement:
         """Return the statement of a connection, prepared at its first use; what Django logs of queries knows of it."""

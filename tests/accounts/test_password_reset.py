@@ -211,6 +211,19 @@ def test_a_mail_that_cannot_leave_shows_in_no_answer(
     assert errors == ["a mail could not be sent"]
 
 
+@pytest.mark.parametrize("route", [ASK, "/auth/email/verify"])
+def test_mails_that_failed_use_up_none_of_the_five_an_hour(api: Api, alice: User, settings: Any, route: str) -> None:
+    works = settings.EMAIL_BACKEND
+    settings.EMAIL_BACKEND = f"{__name__}.Broken"
+    for _ in range(7):
+        assert api.post(route, {"email": "alice@example.com"}).status_code == 202
+        assert sent() == []  # which waits until the mail has failed
+    settings.EMAIL_BACKEND = works
+    for _ in range(7):
+        api.post(route, {"email": "alice@example.com"})
+    assert len(sent()) == 5
+
+
 def test_a_user_whose_password_was_taken_away_gets_no_link_to_a_new_one(api: Api, alice: User) -> None:
     alice.set_unusable_password()
     alice.save()

@@ -283,6 +283,35 @@ def test_a_process_that_serves_writes_every_few_seconds_and_once_more_at_its_exi
     assert Usage.objects.get().count == 2
 
 
+@pytest.mark.usefixtures("database_away")
+def test_a_process_that_stops_without_its_database_says_how_much_it_loses(caplog: pytest.LogCaptureFixture) -> None:
+    usage.counts.add(1, counted_day(), "ok", 3)
+    usage.counts.add(2, counted_day(), "scope", 2)
+    usage.flush()
+    usage.finish(threading.Event())
+    assert usage.counts.pending() == 5
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.partition(":")[0] for message in messages] == [
+        "usage could not be written and is kept",
+        "5 uses of keys could not be written before the process stopped, and are lost",
+    ]
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_stop_does_not_wait_for_a_writing_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(usage, "LAST_SECONDS", 0.05)
+    usage.counts.add(1, counted_day(), "ok", 3)
+    usage.counts.take()
+    with usage.writing:
+        usage.finish(threading.Event())
+    usage.counts.__init__()  # type: ignore[misc]  # the next test begins with nothing
+    assert [record.getMessage() for record in caplog.records] == [
+        "3 uses of keys could not be written before the process stopped, and are lost"
+    ]
+
+
 def test_the_last_use_is_written_once_a_minute_and_forwards_only(api: Api, clock: Any, key: tuple[APIKey, str]) -> None:
     assert call(api, key[1]) == 200
     clock.shift(59.9)

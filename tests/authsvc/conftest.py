@@ -17,8 +17,9 @@ from accounts.models import User
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# libpq is PostgreSQL's alone.
-collect_ignore = ["database/test_libpq.py"] if os.environ["DATABASE_URL"].startswith("sqlite") else []
+# Each database has what is its alone.
+OF_POSTGRESQL, OF_SQLITE = ["database/test_libpq.py", "database/test_driver.py"], ["database/test_sqlite.py"]
+collect_ignore = OF_POSTGRESQL if os.environ["DATABASE_URL"].startswith("sqlite") else OF_SQLITE
 
 
 @pytest.fixture

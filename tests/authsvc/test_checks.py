@@ -3,6 +3,7 @@
 import pytest
 from django.core.checks import ERROR, run_checks
 
+from authsvc import checks
 from authsvc.checks import TAG, every_view_declares_its_policy
 from tests.authsvc.urls import SECRET
 from tests.conftest import Api
@@ -39,3 +40,14 @@ def test_a_view_that_forgot_lets_nobody_in(api: Api, path: str) -> None:
     response = api.get(path)
     assert (response.status_code, response["Content-Type"]) == (403, "application/problem+json")
     assert SECRET not in response.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("databases", [None, ["default"]])
+def test_without_a_pooler_nothing_is_to_be_set_for_a_role(databases: list[str] | None) -> None:
+    assert checks.poolers_leave_no_wait_without_an_end(databases) == []
+
+
+@pytest.mark.usefixtures("database_away")
+def test_a_database_that_is_away_is_no_finding_of_a_check() -> None:
+    assert checks.poolers_leave_no_wait_without_an_end(["default"]) == []

@@ -146,6 +146,10 @@ def test_postgresql_gets_lasting_connections_and_statements_bound_by_the_server(
     assert database["OPTIONS"] == {
         "sslmode": "require",
         "connect_timeout": 2,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 10_000,
         "server_side_binding": True,
         "prepare_threshold": 2,
     }
@@ -173,7 +177,7 @@ def test_sqlite_waits_for_the_one_writer_and_does_not_block_readers(read_setting
     found = read_settings(DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3")
     database = found["DATABASES"]["default"]
     assert (database["NAME"], found["WEB_CONCURRENCY"]) == (f"{tmp_path}/db.sqlite3", 1)
-    assert (database["OPTIONS"]["timeout"], database["OPTIONS"]["transaction_mode"]) == (20, "IMMEDIATE")
+    assert (database["OPTIONS"]["timeout"], database["OPTIONS"]["transaction_mode"]) == (10, "IMMEDIATE")
     assert "journal_mode=WAL" in database["OPTIONS"]["init_command"]
 
 
@@ -182,7 +186,7 @@ def test_mail_settings_come_from_one_url(read_settings: Read) -> None:
     assert {
         name: value for name, value in found.items() if name.startswith("EMAIL_") and value and name != "EMAIL_TIMEOUT"
     } == {
-        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_BACKEND": "authsvc.mail.SMTPBackend",
         "EMAIL_HOST": "host",
         "EMAIL_HOST_PASSWORD": "p",
         "EMAIL_HOST_USER": "me@example.com",

@@ -261,8 +261,8 @@ def test_without_redis_requests_pass_and_it_is_logged_and_counted(
         answers = [api.get("/protected/service", key=key) for _ in range(3)]
     assert [(r.status_code, r.has_header("RateLimit")) for r in answers] == [(200, False)] * 3
     assert limiter.state.uncounted == 3
-    messages = [record.getMessage() for record in caplog.records]
-    assert messages == ["rate limits are not counted, Redis is away: ConnectionError"]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("rate limits are not counted: ConnectionError: Error ")
 
 
 def test_counting_pauses_for_a_second_and_comes_back_with_redis(redis: Redis, away: None, settings: Any) -> None:
@@ -288,3 +288,92 @@ def test_a_redis_that_never_answers_holds_nobody_up(settings: Any) -> None:
         began = time.monotonic()
         assert limiter.hit("1/hour", "x").passes
         assert time.monotonic() - began < 40 * limiter.REDIS_TIMEOUT  # and not for ever
+
+
+@pytest.mark.usefixtures("counting")
+@pytest.mark.parametrize("text", ["2/hour", "2/hour; 5/day"])
+def test_a_count_that_was_for_nothing_is_given_back(text: str) -> None:
+    assert [limiter.hit(text, "x").passes for _ in range(3)] == [True, True, False]
+    limiter.give_back(text, "x")
+    assert [limiter.hit(text, "x").passes for _ in range(2)] == [True, False]
+    limiter.give_back(text, "nobody")
+    assert [limiter.hit(text, "nobody").passes for _ in range(3)] == [True, True, False]
+
+
+def test_a_count_that_cannot_be_given_back_is_logged(away: None, caplog: pytest.LogCaptureFixture) -> None:
+    limiter.give_back("2/hour", "x")
+    assert "a count could not be given back: ConnectionError: " in caplog.text
+
+
+def test_the_log_has_the_cause_once_and_says_when_counting_is_back(
+    away: None, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    limiter.state.mark_up()
+    for _ in range(3):
+        limiter.state.away_until = 0.0
+        assert limiter.hit("1/hour", "x").passes
+    settings.REDIS_URL = ""
+    limiter.state.away_until = 0.0
+    assert limiter.backend() == "memory"
+    first, last = [record.getMessage() for record in caplog.records]
+    assert first.startswith("rate limits are not counted: ConnectionError: ")
+    assert last == "rate limits are counted again; 3 requests passed uncounted"
+
+
+def test_a_change_that_two_threads_notice_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    class LateLock:
+        """Lets another thread win the lock."""
+
+        def __enter__(self) -> None:
+            limiter.state.is_away = False
+
+        def __exit__(self, *raised: object) -> None:
+            return
+
+    limiter.state.mark_down(ValueError("x"))
+    limiter.state.lock = LateLock()  # type: ignore[assignment]  # stands for a lock
+    limiter.state.mark_up()
+    assert [record.getMessage() for record in caplog.records] == ["rate limits are not counted: ValueError: x"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://u:p%40ss@h/0", "ValueError: no *** and *** here"),
+        ("redis://h/0", "ValueError: no p@ss and p%40ss here"),
+    ],
+)
+def test_the_cause_is_the_first_line_without_the_password(settings: Any, url: str, said: str) -> None:
+    settings.REDIS_URL = url
+    assert limiter.describe(ValueError("no p@ss and p%40ss here\nand more")) == said
+    assert limiter.describe(ValueError()) == "ValueError: "
+
+
+def test_one_thread_asks_and_the_others_do_not_wait_while_redis_is_away() -> None:
+    limiter.state.mark_down(ValueError("x"))
+    assert not limiter.state.may_try()
+    limiter.state.away_until = 0.0
+    assert [limiter.state.may_try() for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize(("url", "started"), [("", 0), ("redis://127.0.0.1:1/0", 1)], ids=["memory", "redis"])
+def test_a_process_that_serves_checks_redis_where_it_has_one(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, url: str, started: int
+) -> None:
+    settings.REDIS_URL = url
+    checked: list[bool] = []
+    monkeypatch.setattr(limiter, "start_checks", lambda: checked.append(True))
+    limiter.on_worker_started()
+    assert len(checked) == started
+
+
+def test_a_check_is_made_every_few_seconds_until_it_is_ended(away: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[bool] = []
+    monkeypatch.setattr(limiter, "REDIS_CHECK", 0.01)
+    monkeypatch.setattr(limiter, "backend", lambda: checked.append(True))
+    stop = limiter.start_checks()
+    end = time.monotonic() + 10
+    while len(checked) < 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    stop.set()
+    assert len(checked) >= 3

@@ -121,6 +121,7 @@ def test_the_command_line_does_nothing_when_it_is_only_imported(capsys: Any) -> 
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("committed")
 def test_the_wsgi_module_has_djangos_application() -> None:
     assert isinstance(runpy.run_path(str(ROOT / "authsvc" / "wsgi.py"))["application"], WSGIHandler)
 

@@ -30,7 +30,11 @@ GUNICORN = [sys.executable, "-m", "gunicorn", "authsvc.wsgi"]
 
 # What a database does when it is away is its own: each kind has its file, and a run collects the one of its kind.
 ON_SQLITE = os.environ["DATABASE_URL"].startswith("sqlite")
-collect_ignore = ["test_database_away.py", "test_pgbouncer.py"] if ON_SQLITE else ["test_database_locked.py"]
+collect_ignore = (
+    ["test_database_away.py", "test_database_silent.py", "test_pgbouncer.py"]
+    if ON_SQLITE
+    else ["test_database_locked.py"]
+)
 
 
 def free_port() -> int:

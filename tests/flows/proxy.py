@@ -9,10 +9,13 @@ from types import TracebackType
 
 
 class Proxy:
-    """Forwards connections to an address, until it is cut (refused and reset) or muted (accepted, never answered)."""
+    """Forwards connections to an address, until it is cut, muted or swallows what comes.
+
+    Cut, it refuses and resets; muted, it accepts and never answers; swallowing, it does so on the open connections too.
+    """
 
     def __init__(self, host: str, port: int) -> None:
-        self.target, self.muted = (host, port), False
+        self.target, self.muted, self.swallows = (host, port), False, False
         self.sockets: list[socket.socket] = []
         self.listener = self.listen(0)
         self.port = int(self.listener.getsockname()[1])
@@ -39,7 +42,7 @@ class Proxy:
                     far = socket.create_connection(self.target)
                     self.sockets.append(far)
                     for source, sink in ((near, far), (far, near)):
-                        threading.Thread(target=pump, args=(source, sink), daemon=True).start()
+                        threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
 
     def cut(self) -> None:
         """End every connection, and refuse new ones."""
@@ -51,20 +54,24 @@ class Proxy:
         """End every connection; new ones are accepted and never answered, like those to a machine that hangs."""
         self.restore(muted=True)
 
+    def swallow(self) -> None:
+        """Drop whatever is sent, on open connections and new ones, like a network that loses each packet."""
+        self.muted = self.swallows = True
+
     def restore(self, muted: bool = False) -> None:
         """Be as in the beginning."""
         self.cut()
-        self.muted = muted
+        self.muted, self.swallows = muted, False
         self.listener = self.listen(self.port)
 
-
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Carry bytes one way until either side ends, and then end both."""
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    shut(source)
-    shut(sink)
+    def pump(self, source: socket.socket, sink: socket.socket) -> None:
+        """Carry bytes one way until either side ends, and then end both."""
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not self.swallows:
+                    sink.sendall(data)
+        shut(source)
+        shut(sink)
 
 
 def shut(one: socket.socket) -> None:

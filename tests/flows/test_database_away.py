@@ -189,7 +189,7 @@ def test_a_database_that_accepts_and_never_answers_is_away_too(cast: Cast) -> No
         assert cast.server.http.get("/livez", timeout=2).status_code == 200
     cast.proxy.restore()
     assert (me.result().status_code, readyz.result().status_code) == (503, 503)
-    assert cast.me().status_code == 200
+    eventually(lambda: cast.me().status_code == 200, seconds=10)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from tests.flows.conftest import PASSWORD, Server, bearer, new_name
 
-BUSY_TIMEOUT = 20  # seconds
+BUSY_TIMEOUT = 10  # seconds, the default of DATABASE_TIMEOUT
 AWAY = {
     "type": "about:blank",
     "title": "Service Unavailable",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from threading import Lock
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import pytest
 from django.db import connection
 
-from authsvc.database import connections
+from authsvc.database.postgresql import session
 from tests.flows.callers import calling
-from tests.flows.conftest import Server, bearer, eventually, free_port, new_name
+from tests.flows.conftest import ROOT, Server, bearer, eventually, free_port, new_name
 from tests.flows.pgbouncer import PgBouncer, program
 from tests.flows.revocations import KINDS, revoke_under_load
 from tests.flows.test_revocation_bound import EACH, hold
@@ -117,7 +120,7 @@ def test_where_the_address_says_nothing_a_look_at_the_connection_decides(
     threshold: int | None,
     warnings: int,
 ) -> None:
-    monkeypatch.setattr(connections, "told", Lock())
+    monkeypatch.setattr(session, "warned", Lock())
     pooled = connection.copy()
     address = {"HOST": "127.0.0.1", "PORT": pgbouncer.port, "NAME": "postgres", "PREPARED_STATEMENTS": said}
     pooled.settings_dict = {**pooled.settings_dict, **address}
@@ -125,3 +128,59 @@ def test_where_the_address_says_nothing_a_look_at_the_connection_decides(
         with django_db_blocker.unblock(), closing(pooled):
             pooled.connect()
             assert (pooled.connection.prepare_threshold, caplog.text.count(NOT_PREPARED)) == (threshold, warnings)
+
+
+ODD = {"statement_timeout": "0", "default_transaction_isolation": "serializable", "datestyle": "German, DMY"}
+
+
+def test_behind_a_pooler_a_check_names_what_the_role_must_have_set(
+    pooled: Pooled, pgbouncer: PgBouncer, new_database: Callable[[], str]
+) -> None:
+    direct = new_database()
+    name = urlsplit(direct).path[1:]
+    with psycopg.connect(direct, autocommit=True) as owner:
+        for setting, value in ODD.items():
+            owner.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'".encode())
+    environment = {**pooled.server.environment, "DATABASE_URL": pgbouncer.through(direct)}
+    found = checked(environment)
+    assert "(authsvc.W002)" in found
+    for setting, value in {
+        "statement_timeout": "10s",
+        "lock_timeout": "10s",
+        "idle_in_transaction_session_timeout": "10s",
+        "default_transaction_isolation": "read committed",
+    }.items():
+        assert f"ALTER ROLE somebody SET {setting} = '{value}';" in found
+        with psycopg.connect(direct, autocommit=True) as owner:
+            owner.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'".encode())
+    assert "W002" not in checked({**environment, "DATABASE_URL": direct})
+    with psycopg.connect(direct, autocommit=True) as owner:
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
+        owner.execute(ended, [name, owner.info.backend_pid])
+    assert "W002" not in checked(environment)
+
+
+def checked(environment: dict[str, str]) -> str:
+    """Return what the checks of a database say under some variables."""
+    command = [sys.executable, "manage.py", "check", "--database", "default"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    return done.stderr
+
+
+def test_times_are_read_behind_a_pooler_whatever_the_databases_date_style(
+    pgbouncer: PgBouncer, new_database: Callable[[], str], django_db_blocker: Any
+) -> None:
+    direct = new_database()
+    with psycopg.connect(direct, autocommit=True) as owner:
+        owner.execute(f"ALTER DATABASE {urlsplit(direct).path[1:]} SET datestyle = 'German, DMY'".encode())
+    behind = connection.copy()
+    behind.settings_dict = {
+        **behind.settings_dict,
+        "HOST": "127.0.0.1",
+        "PORT": pgbouncer.port,
+        "NAME": urlsplit(direct).path[1:],
+    }
+    with django_db_blocker.unblock(), closing(behind), behind.cursor() as cursor:
+        cursor.execute("SELECT current_setting('datestyle'), timestamptz '2027-01-31 12:00Z'")
+        style, moment = cursor.fetchone()
+        assert (style, moment.isoformat()) == ("ISO, MDY", "2027-01-31T12:00:00+00:00")

@@ -13,6 +13,7 @@ from django.db.transaction import TransactionManagementError
 
 from accounts.models import User
 from authsvc.database.libpq import Statement
+from authsvc.database.postgresql.driver import connect
 from authsvc.database.prepared import PreparedQuery, PreparedUpdate
 from tests.factories import UserFactory
 
@@ -31,8 +32,8 @@ def prepared_here(like: str) -> int:
 
 @pytest.fixture
 def raw() -> Iterator[Any]:
-    """A connection of psycopg's that is nobody else's."""
-    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as opened:
+    """A connection below Django's that is nobody else's."""
+    with connect(connection.get_connection_params()) as opened:
         yield opened
 
 
