@@ -17,7 +17,7 @@ from tests.conftest import Api
 from tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
-WHO = ("--username", "Root", "--email", "Root@example.com")
+WHO = ("--username", "Root", "--email", "root@example.com")
 MADE = [("user:created", "manage.py", "Root", "operator")]
 
 Answers = Callable[..., None]
@@ -61,12 +61,12 @@ def test_an_operator_made_without_questions_is_recorded_and_may_enter(api: Api) 
     assert run("--noinput", *WHO) == "Superuser created successfully.\n"
     assert events() == MADE
     user = User.objects.get()
-    assert (user.username, user.email, user.is_staff, user.is_superuser) == ("Root", "Root@example.com", True, True)
+    assert (user.username, user.email, user.is_staff, user.is_superuser) == ("Root", "root@example.com", True, True)
     assert api.post("/auth/login", {"username": "root", "password": PASSWORD}).status_code == 200
 
 
 def test_an_operator_made_by_answers_is_recorded(answers: Answers) -> None:
-    answers("Root", "Root@example.com")
+    answers("Root", "root@example.com")
     assert run(stdin=Terminal(), interactive=True).endswith("Superuser created successfully.\n")
     assert (events(), User.objects.get().check_password(PASSWORD)) == (MADE, True)
 
@@ -74,7 +74,7 @@ def test_an_operator_made_by_answers_is_recorded(answers: Answers) -> None:
 def test_what_is_asked_again_is_recorded_once(answers: Answers) -> None:
     UserFactory(username="taken")
     passwords = ("12345", "12345", PASSWORD, PASSWORD)
-    answers("TAKEN", "not a name", "Root", "not an address", "Root@example.com", "n", passwords=passwords)
+    answers("TAKEN", "not a name", "Root", "not an address", "root@example.com", "n", passwords=passwords)
     told = run(stdin=Terminal(), interactive=True)
     assert "Error: That username is already taken." in told
     assert events() == MADE
