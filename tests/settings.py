@@ -13,10 +13,13 @@ Env.read_env(Path(__file__).parent.parent / ".env.example", overwrite=True)
 os.environ |= {"SECRET_KEY": "a key for tests, and for nothing else", "BCRYPT_ROUNDS": "4", **given}
 
 from authsvc.settings import *  # noqa: E402, F403
-from authsvc.settings import DATABASES, ON_SQLITE  # noqa: E402
+from authsvc.settings import DATABASES, LOGGING, ON_SQLITE  # noqa: E402
 
 if ON_SQLITE:
     # In a file, because threads that race share a file and not a memory.
     folder = tempfile.mkdtemp(prefix="authsvc-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     DATABASES["default"]["TEST"] = {"NAME": f"{folder}/test.sqlite3"}
+
+# pytest captures what is logged; a stream of its own would be closed by then.
+LOGGING["handlers"]["stderr"] = {"class": "logging.NullHandler"}

@@ -22,7 +22,7 @@ from accounts.models.users import username_validator
 from accounts.proofs import reset_tokens
 from apikeys import keys, rules
 from audit.services import printable
-from authsvc import addresses, api, bounded_json, limiter, middleware, pagination
+from authsvc import addresses, api, bounded_json, middleware, pagination, rates
 from authsvc.context import CREDENTIAL, RequestContext
 from authsvc.pages import SESSION_KEY
 from gateway.authentication import basic
@@ -82,7 +82,7 @@ READERS: tuple[Callable[[str], Any], ...] = (
     rules.reason,
     rules.is_invisible,
     rules.rate_limit,
-    limiter.canonical,
+    rates.canonical,
     lambda text: rules.allowed_ips([text]),
     lambda text: rules.metadata({"a": text}),
     lambda text: addresses.client_address("127.0.0.1", text, 1),

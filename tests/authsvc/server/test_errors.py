@@ -5,8 +5,8 @@ import re
 import socket
 
 import pytest
-from prometheus_client import REGISTRY
 
+from authsvc import metrics
 from authsvc.middleware import api_headers
 from authsvc.server.errors import refuse, write_problem
 
@@ -49,7 +49,8 @@ def test_an_unreadable_request_is_answered_with_a_problem_that_repeats_nothing(
 
 def test_a_request_without_room_is_told_when_to_come_again_and_counted() -> None:
     def count() -> float:
-        return REGISTRY.get_sample_value("authsvc_requests_total", {"route": "unknown", "status": "503"}) or 0
+        labels = {"route": "unknown", "status": "503"}
+        return metrics.registry().get_sample_value("authsvc_requests_total", labels) or 0
 
     before, (client, service) = count(), socket.socketpair()
     with client, service:
