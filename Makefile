@@ -10,14 +10,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: .venv/run .env ## install, migrate and serve on 127.0.0.1:8000 (PORT=9000 make run moves it)
-	@$(MANAGE) migrate --verbosity 0
-	@port=$$($(BIN)/python -c 'from authsvc.settings import PORT; print(PORT)') && printf '%s\n' "" \
-		"  API          http://127.0.0.1:$$port" \
-		"  API docs     http://127.0.0.1:$$port/docs" \
-		"  Admin        http://127.0.0.1:$$port/admin/" \
-		"  First operator:  $(MANAGE) createsuperuser" \
-		""
-	@exec $(BIN)/python -m gunicorn authsvc.wsgi
+	@$(MANAGE) migrate --verbosity 0 --skip-checks
+	@exec env AUTHSVC_WELCOME=yes $(BIN)/python -m gunicorn authsvc.wsgi
 
 test: .venv/dev ## run the whole suite on SQLite, and on PostgreSQL where TEST_DATABASE_URL names one
 	@$(BIN)/python tests/run.py

@@ -1,16 +1,16 @@
 """How gunicorn serves authsvc: ``gunicorn authsvc.wsgi`` reads this file from the folder it starts in."""
 
+from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from authsvc import logs
-from authsvc.server import balance, heartbeat
+from authsvc.server import balance, heartbeat, lifecycle
 from authsvc.server.worker import settle
 from authsvc.shared_counts import counts
-from authsvc.startup import require_settings
 
-require_settings()
+FOLDER = Path(__file__).resolve().parent
+# A reload reads this file again; what the first process imports of Django or of the settings would stay as it is.
+settings = lifecycle.read_settings(FOLDER)
 
 bind = f"127.0.0.1:{settings.PORT}"
 worker_class = "authsvc.server.worker.Worker"  # gthread, but for what docs/decisions.md says
@@ -34,10 +34,22 @@ secure_scheme_headers: dict[str, str] = {}
 
 # The control socket is a way into the process that nothing here needs.
 control_socket_disable = True
-logconfig_dict = logs.server(settings.LOG_LEVEL)
+logconfig_dict = logs.server(settings.LOG_LEVEL, settings.LOG_FORMAT)
 logger_class = "authsvc.server.worker.Logger"
 
 heartbeat.keep_in_memory()
+
+
+def on_starting(server: object) -> None:
+    """Before the first process listens."""
+    lifecycle.require_ports(server)
+    lifecycle.guard_reload(server, settings, FOLDER)
+    lifecycle.correct_reexec(server)
+
+
+def when_ready(server: object) -> None:
+    """Once the first process listens."""
+    lifecycle.tell_where(server, settings)
 
 
 def pre_fork(server: object, worker: Any) -> None:
@@ -50,6 +62,7 @@ def post_fork(server: object, worker: Any) -> None:
     """Once in each worker, before it has loaded anything."""
     balance.keep_core(worker)
     counts.use(worker.seat)
+    lifecycle.use_settings(settings)
 
 
 def post_worker_init(worker: object) -> None:

@@ -3,10 +3,20 @@
 
 import sys
 
-from django.core.management import execute_from_command_line
+try:
+    from django.core.management import execute_from_command_line
+except ModuleNotFoundError:
+    sys.exit("authsvc: Django is not installed for this Python; use .venv/bin/python, which `make run` makes.")
 
-from authsvc.startup import require_settings
+from authsvc.startup import one_sentence, require_settings
+
+
+def main(argv: list[str]) -> None:
+    """Run a command. A mistake of the operator is one sentence and exit status 1; ``--traceback`` shows where."""
+    with one_sentence(traceback="--traceback" in argv):
+        require_settings()
+        execute_from_command_line(argv)
+
 
 if __name__ == "__main__":
-    require_settings()
-    execute_from_command_line(sys.argv)
+    main(sys.argv)

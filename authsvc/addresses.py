@@ -1,5 +1,6 @@
 """Whose address a request comes from, and whether it is on a list. Pure, no Django."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -20,10 +21,23 @@ def client_address(socket: str, forwarded: str, proxies: int) -> Address | None:
     return parse(hops[-proxies]) if len(hops) >= proxies else None
 
 
+# A hop with a port, as Azure's gateways write it, and an IPv6 one in brackets.
+HOP = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([0-9]{1,3}(?:\.[0-9]{1,3}){3}):[0-9]{1,5}")
+
+
 def parse(text: str) -> Address | None:
-    """Return an address, an IPv4-mapped IPv6 one as the IPv4 one that it is (RFC 4291, 2.5.5.2), or None."""
+    """Return the address of a hop, or None.
+
+    A port and quotes (RFC 7239, 4) are dropped; an IPv4-mapped IPv6 address is the IPv4 one that it stands for
+    (RFC 4291, 2.5.5.2).
+    """
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    if hop := HOP.fullmatch(text):
+        text = hop[1] or hop[2]
     try:
-        address = ip_address(text.strip().partition("%")[0])  # a zone (RFC 4007) is a matter of this machine
+        address = ip_address(text.partition("%")[0])  # a zone (RFC 4007) has a meaning on this machine only
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

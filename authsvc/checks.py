@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's own name
 from django.db import DEFAULT_DB_ALIAS
+from django.http.request import validate_host
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
 
@@ -69,3 +71,22 @@ def poolers_leave_no_wait_without_an_end(databases: Sequence[str] | None = None,
     hint = " ".join(f"ALTER ROLE {role} SET {name} = '{value}';" for name, value in missing.items())
     message = "A connection pooler stands before PostgreSQL, where the service can set nothing for its sessions."
     return [Warning(message, hint=hint, id="authsvc.W002")]
+
+
+@register(TAG, deploy=True)
+def clients_can_reach_the_service(**options: Any) -> list[CheckMessage]:
+    """Return authsvc.E010 to W012 for settings that do not agree on where clients reach the service."""
+    if f"http://127.0.0.1:{settings.PORT}" == settings.PUBLIC_URL:
+        hint = "Set it to the URL that clients use, such as https://auth.example.com."
+        return [Error("PUBLIC_URL has its default, which no other machine can reach.", hint=hint, id="authsvc.E010")]
+    found: list[CheckMessage] = []
+    host = urlsplit(settings.PUBLIC_URL).hostname or ""
+    if not validate_host(f"[{host}]" if ":" in host else host, settings.ALLOWED_HOSTS):
+        message = f"ALLOWED_HOSTS does not have {host}, the host of PUBLIC_URL: each request for it is a 400."
+        found.append(Warning(message, hint=f"Add {host} to ALLOWED_HOSTS.", id="authsvc.W011"))
+    if settings.HTTPS and settings.TRUSTED_PROXIES == 0:
+        message = (
+            "HTTPS is true and TRUSTED_PROXIES is 0: no request counts as https, and each is redirected to itself."
+        )
+        found.append(Warning(message, hint="Set TRUSTED_PROXIES to the number of proxies.", id="authsvc.W012"))
+    return found

@@ -1,6 +1,7 @@
 """The base of the project's commands: whatever is wrong is one sentence on stderr and exit status 1."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -8,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper, handle_default_options
 from django.db import ProgrammingError, connections
 
 from authsvc import logs
 from authsvc.database.errors import DATABASE_ERRORS
+from authsvc.mistakes import explain
 
 
 class SentenceCommand(BaseCommand):
@@ -59,7 +62,8 @@ class SentenceCommand(BaseCommand):
         except UnicodeEncodeError as error:  # bytes of the command line that are no UTF-8
             raise CommandError("An argument has characters that are not text.") from error
         except (*DATABASE_ERRORS, ProgrammingError) as error:  # the latter of a database that nobody has migrated
-            raise CommandError(f"The database cannot be used: {' '.join(str(error).split())}") from error
+            said = " ".join(str(error).split())
+            raise CommandError(explain(error) or f"The database cannot be used: {said}") from error
 
     def show(self, result: str) -> None:
         """Write the result, down to the file. Raises OSError.
@@ -73,6 +77,11 @@ class SentenceCommand(BaseCommand):
         """Say something to whoever looks on, beside the result; that nobody can is no fault of the command's."""
         with contextlib.suppress(OSError, AttributeError):  # the latter where stderr was closed: Python has it as None
             self.stderr.write(sentence, style_func=style)
+
+
+def as_json(value: Any) -> str:
+    """Return JSON in ASCII, which every locale can write; times and the like are as in the API's answers."""
+    return json.dumps(orjson.loads(orjson.dumps(value)), separators=(",", ":"))
 
 
 def without_arguments(sentence: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from string import ascii_letters, digits
 from typing import Any
 
 from django.conf import settings
 
 from authsvc.addresses import Address, client_address
+
+logger = logging.getLogger(__name__)
 
 # A key of any prefix, or a token. Linear: a token is looked for once in each run of its characters, not at each "eyJ".
 CREDENTIAL = re.compile(
@@ -21,6 +25,22 @@ USER_AGENT_LENGTH = 200  # characters that are stored
 INSPECTED = 1000  # characters that are looked at
 RUN = f"{ascii_letters}{digits}_.-"  # the characters of a credential
 KEY_LENGTH = 70  # characters of the longest key
+
+
+UNKNOWN_ADDRESS = (
+    "the address of a client cannot be told, and all such clients share one rate limit: does X-Forwarded-For name as "
+    "many addresses as TRUSTED_PROXIES says, and does a proxy come through a unix socket while TRUSTED_PROXIES is 0?"
+)
+UNTRUSTED_PROXY = (
+    "a request has X-Forwarded-For and TRUSTED_PROXIES is 0: if a proxy of yours sends it, all of its clients share "
+    "one rate limit until TRUSTED_PROXIES is the number of your proxies"
+)
+
+
+@cache
+def warn_once(sentence: str) -> None:
+    """Log one of the warnings above, once in each process."""
+    logger.warning(sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +53,14 @@ class RequestContext:
 
     @property
     def address(self) -> Address | None:
-        """The client's address, as TRUSTED_PROXIES says."""
-        return client_address(
-            self.meta.get("REMOTE_ADDR", ""), self.meta.get("HTTP_X_FORWARDED_FOR", ""), settings.TRUSTED_PROXIES
-        )
+        """The client's address, as TRUSTED_PROXIES says; None where it cannot be told."""
+        forwarded, proxies = self.meta.get("HTTP_X_FORWARDED_FOR", ""), settings.TRUSTED_PROXIES
+        address = client_address(self.meta.get("REMOTE_ADDR", ""), forwarded, proxies)
+        if address is None and self.meta:
+            warn_once(UNKNOWN_ADDRESS)
+        elif forwarded and proxies == 0:
+            warn_once(UNTRUSTED_PROXY)
+        return address
 
     @property
     def user(self) -> Any:

@@ -1,7 +1,7 @@
 """Typed, strict readers for environment variables: a wrong value stops the process and names the variable.
 
-django-environ reads ``.env`` files and parses URLs; it does not refuse ``DEBUG=maybe`` (it reads False), so the
-scalar readers are here.
+django-environ parses the database's URL; it does not refuse ``DEBUG=maybe`` (it reads False), so the scalar readers
+are here, and it skips lines of ``.env`` that it cannot read, so that reader is ``authsvc.config.dotenv``.
 """
 
 import os
@@ -17,20 +17,20 @@ from authsvc import rates
 
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
+PERCENT = "write special characters of the user name and password as %XX: # is %23, / is %2F, ? is %3F, @ is %40"
+
 # WAL lets readers go on beside the one writer; with it, NORMAL risks at worst the last commits in a power cut.
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
 # Seconds, libpq's names: a connection is given up that nobody answers, and an idle one that has lost its peer.
 SILENCE = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
 
-
-def load_dotenv(path: Path) -> None:
-    """Add the variables of a ``.env`` file to the environment; what is set already wins."""
-    if path.is_file():
-        environ.Env.read_env(path)
+# The names that have been read: every variable of ours, once the settings are complete.
+names: set[str] = set()
 
 
 def text(name: str, default: str = "") -> str:
     """Return the stripped value; unset and empty are both the default."""
+    names.add(name)
     return os.environ.get(name, "").strip() or default
 
 
@@ -41,7 +41,7 @@ def secret(name: str, default: str = "") -> str:
     """
     file = text(f"{name}_FILE")
     try:
-        value = (Path(file).read_text(encoding="utf-8").strip() or default) if file else text(name, default)
+        value = (Path(file).read_text(encoding="utf-8-sig").strip() or default) if file else text(name, default)
     except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read ({type(error).__name__}).") from error
     if not value.isprintable():  # also what os.environ makes of bytes that are no UTF-8
@@ -143,12 +143,28 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         raise ImproperlyConfigured(f"{name} must be a URL that starts with {'://, '.join(schemes)}://.")
     try:
-        port = urlsplit(value).port
+        parts = urlsplit(value)
+        port = parts.port
     except ValueError as error:
-        raise ImproperlyConfigured(f"{name} is not a URL that can be read.") from error
+        raise ImproperlyConfigured(f"{name} is not a URL that can be read; {PERCENT}.") from error
+    if parts.fragment or value.endswith("#"):
+        raise ImproperlyConfigured(f"{name} has a #, which ends a URL; {PERCENT}.")
     if port == 0:
         raise ImproperlyConfigured(f"{name} names port 0.")
     return value
+
+
+def public_url(name: str, default: str) -> tuple[str, str, str]:
+    """Return the URL under which clients reach the service, and its two parts: the origin and the path before all."""
+    wanted = "a URL such as https://auth.example.com or https://example.com/auth"
+    host = r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
+    value = matching(name, default, rf"https?://{host}(:[1-9][0-9]{{0,4}})?(/[A-Za-z0-9._~-]+)*/?", wanted).rstrip("/")
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018  it raises for one beyond 65535
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be {wanted}, not {value!r}.") from error
+    return value, f"{parts.scheme}://{parts.netloc}".lower(), parts.path
 
 
 def redis(name: str) -> str:
@@ -194,12 +210,3 @@ def prepared_statements(name: str, value: str | int) -> bool | None:
     if str(value).lower() not in words:
         raise ImproperlyConfigured(f"{name} must have true or false for prepared_statements, or nothing.")
     return words[str(value).lower()]
-
-
-def email(name: str, default: str) -> dict[str, Any]:
-    """Return Django's EMAIL_* settings for a URL such as ``smtp+tls://user:password@host:587``."""
-    value = url(name, default, ("smtp", "smtp+tls", "smtp+ssl", "consolemail", "filemail"))
-    config = environ.Env.email_url_config(value)
-    if value.startswith("smtp"):
-        config["EMAIL_BACKEND"] = "authsvc.mail.SMTPBackend"
-    return {key: found for key, found in config.items() if key.startswith("EMAIL_") and found is not None}

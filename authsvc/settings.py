@@ -8,9 +8,10 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from authsvc import __version__, environment, logs
+from authsvc.config import dotenv, mail
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-environment.load_dotenv(BASE_DIR / ".env")
+dotenv.current.load(BASE_DIR / ".env")
 
 # --- What the service is told ---------------------------------------------------------------------------------------
 
@@ -19,6 +20,7 @@ SECRET_KEY_FALLBACKS = environment.former_keys("SECRET_KEY_FALLBACKS", least=32)
 DEBUG = environment.boolean("DEBUG", default=False)
 AUDIT_LOG = environment.writable("AUDIT_LOG")
 LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+LOG_FORMAT = environment.choice("LOG_FORMAT", "auto", ("auto", "json", "text"))
 ALLOWED_HOSTS = environment.listing(
     "ALLOWED_HOSTS",
     "localhost,127.0.0.1,[::1]",
@@ -31,6 +33,9 @@ CORS_ORIGINS = environment.listing(
     r"https?://([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
     "origins such as https://app.example.com",
 )
+CORS_HEADERS = environment.listing("CORS_HEADERS", "", r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", "names of request headers")
+PORT = environment.integer("PORT", 8000, low=1, high=65535)
+PUBLIC_URL, PUBLIC_ORIGIN, PUBLIC_PATH = environment.public_url("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 HTTPS = environment.boolean("HTTPS", default=False)
 TRUSTED_PROXIES = environment.integer("TRUSTED_PROXIES", 0, low=0, high=16)
 SIGNUP_ENABLED = environment.boolean("SIGNUP_ENABLED", default=True)
@@ -66,10 +71,17 @@ if API_KEY_EXPIRE_DAYS > API_KEY_MAX_EXPIRE_DAYS:
 DATABASE_TIMEOUT = environment.integer("DATABASE_TIMEOUT", 10, low=1, high=300)  # seconds
 DATABASES = {"default": environment.database("DATABASE_URL", "sqlite:///db.sqlite3", BASE_DIR, DATABASE_TIMEOUT)}
 ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
-PORT = environment.integer("PORT", 8000, low=1, high=65535)
 # SQLite has one writer at a time, so a second process adds waiting and no speed.
 WEB_CONCURRENCY = environment.integer("WEB_CONCURRENCY", 1 if ON_SQLITE else 2, low=1, high=256)
 THREADS = environment.integer("THREADS", 8, low=1, high=256)
+
+# The path before all routes: PUBLIC_URL names it, or SCRIPT_NAME, which gunicorn takes off each request's path.
+SCRIPT_NAME = environment.matching(
+    "SCRIPT_NAME", "", r"(/[A-Za-z0-9._~-]+)*", "a path such as /auth, without a slash at its end"
+)
+PREFIX = PUBLIC_PATH or SCRIPT_NAME
+if PUBLIC_PATH and SCRIPT_NAME not in ("", PUBLIC_PATH):
+    raise ImproperlyConfigured("SCRIPT_NAME must be the path of PUBLIC_URL, or empty.")
 
 # --- Django ---------------------------------------------------------------------------------------------------------
 
@@ -109,6 +121,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "authsvc.urls"
+FORCE_SCRIPT_NAME = PREFIX or None
 WSGI_APPLICATION = "authsvc.wsgi.application"
 TEMPLATES = [
     {
@@ -131,13 +144,13 @@ USE_TZ = True
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the console revokes as many keys at once; the API reads no forms
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; larger request bodies answer 413
 FILE_UPLOAD_HANDLERS: list[str] = []  # no form here takes files: one that is sent is not spooled to disk
-LOGGING = logs.config(LOG_LEVEL, AUDIT_LOG)
-globals().update(environment.email("EMAIL_URL", "consolemail://"))
+LOGGING = logs.config(LOG_LEVEL, LOG_FORMAT, AUDIT_LOG)
+globals().update(mail.email("EMAIL_URL", "consolemail://"))
 EMAIL_TIMEOUT = 10  # seconds
-DEFAULT_FROM_EMAIL = environment.matching("EMAIL_FROM", "authsvc@localhost", r"[^\s@]+@[^\s@]+", "an e-mail address")
+DEFAULT_FROM_EMAIL = mail.mailbox("EMAIL_FROM", "authsvc@localhost")
 
 # Served from the installed packages, so a clone needs no collectstatic; collectstatic works for a CDN.
-STATIC_URL = "/static/"
+STATIC_URL = f"{PREFIX}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600  # seconds
@@ -197,6 +210,7 @@ SPECTACULAR_SETTINGS = {
 }
 CORS_ALLOWED_ORIGINS = CORS_ORIGINS
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-api-key", "x-request-id"]
+CORS_ALLOW_HEADERS += [name.lower() for name in CORS_HEADERS]
 CORS_EXPOSE_HEADERS = ["x-request-id", "link", "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy"]
 
 # --- Transport security: one switch ---------------------------------------------------------------------------------
@@ -209,6 +223,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 8 * 3600  # seconds: an operator's working day
 SESSION_COOKIE_NAME = "authsvc_session"
 SESSION_ENGINE = "authsvc.console_sessions"  # Django's database sessions, under a hash of the cookie
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{PREFIX}/"
+# A proxy may end TLS or drop the port, so that Host and scheme differ from what the browser names in Origin.
+CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]
 X_FRAME_OPTIONS = "DENY"
 # The proxy's word on the scheme counts only where the operator said that there is a proxy.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
@@ -224,7 +241,9 @@ UNFOLD = {
     "SITE_HEADER": "authsvc",
     "SITE_SUBHEADER": "Operator's console",
     "SITE_SYMBOL": "key",
-    "SITE_URL": "/docs",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/authsvc/icon.svg"}],
+    "SITE_URL": f"{PREFIX}/docs",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}authsvc/icon.svg"}],
     "SHOW_VIEW_ON_SITE": False,
 }
+
+dotenv.current.warn(environment.names)

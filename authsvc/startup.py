@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.core.checks import ERROR, run_checks
@@ -35,4 +37,21 @@ def require_database() -> None:
     from authsvc.database.connections import unsupported  # noqa: PLC0415  as above
 
     if sentence := unsupported():
+        sys.exit(f"authsvc: {sentence}")
+
+
+@contextmanager
+def one_sentence(*, traceback: bool = False) -> Iterator[None]:
+    """Turn an operator's mistake into one sentence on stderr and exit status 1, unless the traceback is wanted."""
+    from authsvc.mistakes import explain, make_output_safe  # noqa: PLC0415  it loads Django's ORM, and a worker needs none of it
+
+    make_output_safe()
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell reports a program that was interrupted
+    except Exception as error:
+        sentence = explain(error)
+        if traceback or sentence is None:
+            raise
         sys.exit(f"authsvc: {sentence}")

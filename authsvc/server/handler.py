@@ -68,14 +68,15 @@ class Handler(WSGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.prefixed = bool(settings.FORCE_SCRIPT_NAME)
         self.known: dict[tuple[str, str], ResolverMatch] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> HttpResponseBase:
         """Answer a request (PEP 3333): a page as Django does, the API without a look for what it has not.
 
-        That is a prefix before all its paths, unless the server names one, and an answer that is a file.
+        That is a prefix before all its paths, unless a setting or the server names one, and an answer that is a file.
         """
-        if is_page(environ.get("PATH_INFO", "")) or environ.get("SCRIPT_NAME"):
+        if is_page(environ.get("PATH_INFO", "")) or self.prefixed or environ.get("SCRIPT_NAME"):
             return super().__call__(environ, start_response)
         request_started.send(sender=self.__class__, environ=environ)
         response = self.get_response(self.request_class(environ))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import User
-from authsvc import addresses
+from authsvc import addresses, context
 from tests.conftest import Api, errors_of
-from tests.factories import make_key
+from tests.factories import PASSWORD, make_key
 
 SPOOFED = "10.0.0.1"
 
@@ -30,8 +30,19 @@ SPOOFED = "10.0.0.1"
         pytest.param("127.0.0.1", "", 1, None, id="no header though there is a proxy"),
         pytest.param("127.0.0.1", f"{SPOOFED}, ", 1, None, id="an empty last hop"),
         pytest.param("127.0.0.1", f"{SPOOFED}, unknown", 1, None, id="a word"),
-        pytest.param("127.0.0.1", f"{SPOOFED}, 192.0.2.1:443", 1, None, id="a port"),
-        pytest.param("127.0.0.1", f"{SPOOFED}, [2001:db8::1]", 1, None, id="brackets"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, 192.0.2.1:443", 1, "192.0.2.1", id="a port"),
+        pytest.param("127.0.0.1", f"{SPOOFED},192.0.2.1:1 ", 1, "192.0.2.1", id="a port of one digit, and blanks"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, [2001:db8::1]", 1, "2001:db8::1", id="brackets"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, [2001:db8::1]:50123", 1, "2001:db8::1", id="brackets and a port"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, [::ffff:192.0.2.1]:8", 1, "192.0.2.1", id="mapped, with a port"),
+        pytest.param("127.0.0.1", f'{SPOOFED}, "[2001:db8::1]:4711"', 1, "2001:db8::1", id="quoted, as in RFC 7239"),
+        pytest.param("127.0.0.1", f'{SPOOFED}, "192.0.2.1"', 1, "192.0.2.1", id="quoted without a port"),
+        pytest.param("127.0.0.1", f"{SPOOFED}:1, 192.0.2.1:2, 172.16.0.9:3", 2, "192.0.2.1", id="ports on every hop"),
+        pytest.param("127.0.0.1", f'{SPOOFED}, "192.0.2.1', 1, None, id="half a quote"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, 192.0.2.1:", 1, None, id="an empty port"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, 192.0.2.1:http", 1, None, id="a port in letters"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, _hidden", 1, None, id="an obfuscated hop"),
+        pytest.param("127.0.0.1", f"{SPOOFED}, unix:", 1, None, id="the socket of nginx"),
         pytest.param("127.0.0.1", f"{SPOOFED}, 192.0.2.256", 1, None, id="an octet too large"),
         pytest.param("127.0.0.1", f"{SPOOFED}, 192.0.2.01", 1, None, id="an octal octet"),
         pytest.param("127.0.0.1", f"{SPOOFED}, 3221225985", 1, None, id="a number"),
@@ -122,7 +133,9 @@ def test_an_ipv6_client_is_counted_by_its_64_and_an_ipv4_client_by_itself() -> N
         pytest.param("::ffff:192.0.2.1", 200, id="listed, mapped"),
         pytest.param("198.51.100.1", 401, id="elsewhere"),
         pytest.param("192.0.2.1, 198.51.100.1", 401, id="elsewhere, with a claim on the left"),
-        pytest.param("192.0.2.1:443", 401, id="unreadable"),
+        pytest.param("192.0.2.1:443", 200, id="listed, with a port"),
+        pytest.param("198.51.100.1:443", 401, id="elsewhere, with a port"),
+        pytest.param("192.0.2.1:https", 401, id="unreadable"),
     ],
 )
 def test_a_key_is_held_to_the_address_that_the_proxy_saw(
@@ -153,3 +166,37 @@ def test_a_link_local_client_is_answered_and_recorded(api: Api, alice: User, zon
     api.client.defaults["REMOTE_ADDR"] = f"fe80::1234:5678:9abc:def0%{zone}"
     assert api.get("/protected/service", key=key).status_code == 401
     assert api.get("/protected/service", key=make_key(alice)[1]).status_code == 200
+
+
+def test_failed_logins_behind_a_proxy_that_names_ports_lock_out_their_own_address_alone(
+    api: Api, alice: User, settings: Any
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+    for number in range(100):
+        wrong = {"username": f"nobody{number}", "password": "wrong"}
+        hop = {"X-Forwarded-For": f"198.51.100.{number}:{50000 + number}"}
+        assert api.post("/auth/login", wrong, headers=hop).status_code == 401
+    right = {"username": "alice", "password": PASSWORD}
+    assert api.post("/auth/login", right, headers={"X-Forwarded-For": "192.0.2.1:4711"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("proxies", "remote", "headers", "warnings"),
+    [
+        pytest.param(0, "", {}, [context.UNKNOWN_ADDRESS], id="a unix socket"),
+        pytest.param(1, "127.0.0.1", {}, [context.UNKNOWN_ADDRESS], id="no header though there is a proxy"),
+        pytest.param(0, "127.0.0.1", {"X-Forwarded-For": "192.0.2.1"}, [context.UNTRUSTED_PROXY], id="a proxy untold"),
+        pytest.param(0, "127.0.0.1", {}, [], id="no proxy"),
+        pytest.param(1, "127.0.0.1", {"X-Forwarded-For": "192.0.2.1:80"}, [], id="one proxy"),
+    ],
+)
+@pytest.mark.django_db
+def test_clients_that_cannot_be_told_apart_are_warned_of_once(
+    api: Api, settings: Any, caplog: Any, proxies: int, remote: str, headers: dict[str, str], warnings: list[str]
+) -> None:
+    context.warn_once.cache_clear()
+    settings.TRUSTED_PROXIES = proxies
+    api.client.defaults["REMOTE_ADDR"] = remote
+    for _ in range(3):
+        api.post("/auth/login", {"username": "nobody", "password": "wrong"}, headers=headers)
+    assert [record.message for record in caplog.records if record.name == "authsvc.context"] == warnings

@@ -1,10 +1,12 @@
 """A view that does not say who may call it is found before it is served, and lets nobody in besides."""
 
+from collections.abc import Callable
+
 import pytest
 from django.core.checks import ERROR, run_checks
 
 from authsvc import checks
-from authsvc.checks import TAG, every_view_declares_its_policy
+from authsvc.checks import TAG, clients_can_reach_the_service, every_view_declares_its_policy
 from tests.authsvc.urls import SECRET
 from tests.conftest import Api
 
@@ -51,3 +53,28 @@ def test_without_a_pooler_nothing_is_to_be_set_for_a_role(databases: list[str] |
 @pytest.mark.usefixtures("database_away")
 def test_a_database_that_is_away_is_no_finding_of_a_check() -> None:
     assert checks.poolers_leave_no_wait_without_an_end(["default"]) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "ids"),
+    [
+        pytest.param({}, ["authsvc.E010"], id="the default of PUBLIC_URL"),
+        pytest.param({"PORT": "9000"}, ["authsvc.E010"], id="the default on another port"),
+        pytest.param({"PUBLIC_URL": "https://auth.example.com"}, ["authsvc.W011"], id="a host that is not allowed"),
+        pytest.param(
+            {"PUBLIC_URL": "https://[2001:db8::1]/auth"}, ["authsvc.W011"], id="an address that is not allowed"
+        ),
+        pytest.param({"PUBLIC_URL": "https://[::1]:8443/auth"}, [], id="an address that is allowed"),
+        pytest.param({"PUBLIC_URL": "https://a.example.com", "ALLOWED_HOSTS": ".example.com"}, [], id="allowed"),
+        pytest.param({"PUBLIC_URL": "http://localhost", "HTTPS": "true"}, ["authsvc.W012"], id="HTTPS without a proxy"),
+        pytest.param(
+            {"PUBLIC_URL": "https://localhost", "HTTPS": "true", "TRUSTED_PROXIES": "1"}, [], id="HTTPS by a proxy"
+        ),
+    ],
+)
+def test_settings_that_do_not_agree_on_where_clients_come_in_are_found_before_deployment(
+    use: Callable[..., None], variables: dict[str, str], ids: list[str]
+) -> None:
+    use(**variables)
+    assert [message.id for message in clients_can_reach_the_service()] == ids
+    assert not {"authsvc.E010", "authsvc.W011"} & {message.id for message in run_checks(tags=[TAG])}

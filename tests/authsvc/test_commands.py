@@ -15,10 +15,11 @@ from authsvc import logs
 from authsvc.commands import SentenceCommand, whole_number
 from tests.authsvc.conftest import run
 
+START = "start PostgreSQL, or correct the host and port in DATABASE_URL."
 FAILURES: dict[str, Exception] = {
     "command": CommandError("There is no such thing."),
     "validation": ValidationError({"name": ["A key needs a name."], "scopes": ["No."]}),
-    "database": OperationalError("connection refused\n\tIs the server running?"),
+    "database": OperationalError("connection refused\n\tIs the server running there?"),
 }
 
 
@@ -52,7 +53,10 @@ def test_the_result_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("command", "There is no such thing."),
         ("validation", "A key needs a name. No."),
-        ("database", "The database cannot be used: connection refused Is the server running?"),
+        (
+            "database",
+            f"The database cannot be used: connection refused; {START}",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_on_stderr_and_status_1(

@@ -40,7 +40,7 @@ def test_trusted_proxies_decide_whose_word_counts_at_the_time_of_asking(
         pytest.param(1, "10.0.0.1, 192.0.2.1", "192.0.2.1", id="one proxy"),
         pytest.param(2, "10.0.0.1, 2001:db8::1, 172.16.0.1", "2001:db8::1", id="two proxies"),
         pytest.param(2, "192.0.2.1", None, id="too few hops"),
-        pytest.param(1, "192.0.2.1:80", None, id="a port"),
+        pytest.param(1, "192.0.2.1:80", "192.0.2.1", id="a port"),
         pytest.param(1, "::ffff:192.0.2.1", "192.0.2.1", id="mapped"),
     ],
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMessage
 from django.db import ConnectionHandler
 
-from authsvc import environment
 from tests.authsvc.conftest import ROOT
 
 Read = Callable[..., dict[str, Any]]
@@ -21,6 +21,16 @@ BOOLEAN = ("maybe", "2", "truee", "\N{FULLWIDTH DIGIT ONE}", "None")
 NUMBER = ("-1", "many", "1.0", "1e3", "0x10", "1_0", "1 0", "\N{ARABIC-INDIC DIGIT THREE}", "9" * 19, "\udcff")
 URL = ("nonsense", "://", "http://host", "//host", "POSTGRES", "postgres:/host/db")
 RATE = ("0", "20", "off", "0/hour", "20/week", "-1/hour", "5/hour; 6/hour", "20/hour,", "none; 1/hour")
+# Special characters of a password that are not written as %XX, and what the scheme does not take.
+EMAIL = (
+    "smtp://u:p#w@host",
+    "smtps://u:p/w@host",
+    "smtp://u:p?w@host",
+    "smtp://",
+    "smtp://u:p@",
+    "smtp://h/x",
+    "smtp://h?x=1",
+)
 WRONG: dict[str, tuple[str, ...]] = {
     "SECRET_KEY": ("", " " * 40, "k" * 31, f"  {'k' * 31}  ", "\udcff" * 40),
     "SECRET_KEY_FALLBACKS": ("k" * 31, f"{'k' * 32},short", "\udcff" * 40),
@@ -30,8 +40,15 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("postgres://host:99999/db", "postgres://host:0/db", "postgres://host:port/db", "postgres://[::1/db"),
         *(f"postgres://host/db?prepared_statements={word}" for word in ("maybe", "1", "none")),
     ),
+    "PUBLIC_URL": (
+        *("auth.example.com", "ftp://a", "https://", "https://a?x=1", "https://a#x", "https://me@a", "https://a b"),
+        *("https://a:0", "https://a:99999", "https://[::1", "https://[zz::1]", "https://a//b", "https://a/b c"),
+    ),
+    "SCRIPT_NAME": ("auth", "/auth/", "/", "//", "/a b", "http://a/b"),
+    "CORS_HEADERS": ("a b", "x:", "X-Fancy;", "(", "\N{LATIN SMALL LETTER SHARP S}"),
+    "LOG_FORMAT": ("xml", "plain", "json,text"),
     "REDIS_URL": (*URL, "redis", "unix", "redis://host:99999", "redis://host:0", "redis://host:port/0", "redis://h/x"),
-    "EMAIL_URL": (*URL, "smtp", "consolemail", "smtp://host:99999", "smtp://host:0", "mailto:me@example.com"),
+    "EMAIL_URL": (*URL, "smtp", "consolemail", "smtp://host:99999", "smtp://host:0", "mailto:me@example.com", *EMAIL),
     "LEAK_REPORT_KEYS_FILE": ("/nowhere/keys.json",),
     "AUDIT_LOG": ("/nowhere/audit.log", "/", "."),
     "ALLOWED_HOSTS": (
@@ -45,7 +62,19 @@ WRONG: dict[str, tuple[str, ...]] = {
         "**",
     ),
     "CORS_ORIGINS": ("*", "null", "a.example", "https://a.example/", "ftp://a", "https://a,b", "https://a:99999"),
-    "EMAIL_FROM": ("nobody", "a@", "@b", "a b@c", "a@b@c"),
+    "EMAIL_FROM": (
+        "nobody",
+        "a@",
+        "@b",
+        "a b@c",
+        "a@b@c",
+        "Acme <x@y",
+        "Acme x@y>",
+        "<>",
+        "Acme <nobody>",
+        'A "x@y"',
+        "A\tB <x@y>",
+    ),
     "LOG_LEVEL": ("verbose", "NOTSET", "10", "INFO,DEBUG", "\udcff"),
     "API_KEY_PREFIX": ("_", "a_", "_a", "sk-live", "s" * 21, "\N{LATIN SMALL LETTER SHARP S}", "s k"),
     "DEBUG": BOOLEAN,
@@ -124,6 +153,10 @@ def test_the_example_spells_out_the_defaults(read_settings: Read) -> None:
         ),
         pytest.param("AUDIT_LOG", "audit.log", "audit.log", id="a file to be made"),
         pytest.param("AUDIT_LOG", "pytest.ini", "pytest.ini", id="a file that is there"),
+        pytest.param("LOG_FORMAT", "TEXT", "text", id="format in upper case"),
+        pytest.param("CORS_HEADERS", "X-Fancy, traceparent", ["X-Fancy", "traceparent"], id="request headers"),
+        pytest.param("PUBLIC_URL", "https://Auth.Example.com/", "https://Auth.Example.com", id="public URL"),
+        pytest.param("PUBLIC_URL", "http://[::1]:8443/a/b/", "http://[::1]:8443/a/b", id="public URL below a path"),
         pytest.param("REDIS_URL", "rediss://:secret@host:6380/1", "rediss://:secret@host:6380/1", id="redis"),
     ],
 )
@@ -181,18 +214,77 @@ def test_sqlite_waits_for_the_one_writer_and_does_not_block_readers(read_setting
     assert "journal_mode=WAL" in database["OPTIONS"]["init_command"]
 
 
-def test_mail_settings_come_from_one_url(read_settings: Read) -> None:
-    found = read_settings(EMAIL_URL="smtp+tls://me%40example.com:p@host:587")
+@pytest.mark.parametrize(
+    ("url", "port", "encryption"),
+    [
+        ("smtp+tls://{user}@host:2587", 2587, "EMAIL_USE_TLS"),
+        ("smtp+tls://{user}@host", 587, "EMAIL_USE_TLS"),
+        ("smtps://{user}@host", 465, "EMAIL_USE_SSL"),
+        ("smtp+ssl://{user}@host/", 465, "EMAIL_USE_SSL"),
+        ("smtp://{user}@host", 25, None),
+    ],
+)
+def test_mail_settings_come_from_one_url(read_settings: Read, url: str, port: int, encryption: str | None) -> None:
+    found = read_settings(EMAIL_URL=url.format(user="me%40example.com:p%23%2F%3F%40%3A+w%25"))
     assert {
         name: value for name, value in found.items() if name.startswith("EMAIL_") and value and name != "EMAIL_TIMEOUT"
     } == {
         "EMAIL_BACKEND": "authsvc.mail.SMTPBackend",
         "EMAIL_HOST": "host",
-        "EMAIL_HOST_PASSWORD": "p",
+        "EMAIL_HOST_PASSWORD": "p#/?@:+w%",
         "EMAIL_HOST_USER": "me@example.com",
-        "EMAIL_PORT": 587,
-        "EMAIL_USE_TLS": True,
+        "EMAIL_PORT": port,
+        **({encryption: True} if encryption else {}),
     }
+
+
+def test_mail_may_be_written_into_a_folder(read_settings: Read) -> None:
+    found = read_settings(EMAIL_URL="filemail:////var/mail/authsvc")
+    assert found["EMAIL_FILE_PATH"] == "/var/mail/authsvc"
+    assert found["EMAIL_BACKEND"] == "django.core.mail.backends.filebased.EmailBackend"
+
+
+@pytest.mark.parametrize(
+    ("written", "header"),
+    [
+        ("x@y", "x@y"),
+        ("<x@y>", "x@y"),
+        ("Acme <x@y>", "Acme <x@y>"),
+        ("Acme<x@y>", "Acme <x@y>"),
+        ('"Acme" <x@y>', "Acme <x@y>"),
+        ("Acme, Inc. <x@y.example>", '"Acme, Inc." <x@y.example>'),
+        ('"Acme \\"Auth\\"" <x@y>', '"Acme \\"Auth\\"" <x@y>'),
+        ("J\N{LATIN SMALL LETTER O WITH DIAERESIS}rg <x@y>", "=?utf-8?b?SsO2cmc=?= <x@y>"),
+    ],
+)
+def test_the_sender_of_mails_may_have_a_name(read_settings: Read, written: str, header: str) -> None:
+    sender = read_settings(EMAIL_FROM=written)["DEFAULT_FROM_EMAIL"]
+    assert EmailMessage("subject", "body", sender, ["a@b"]).message()["From"] == header
+
+
+def test_a_public_url_below_a_path_puts_everything_there(read_settings: Read) -> None:
+    found = read_settings(PUBLIC_URL="https://Example.com:8443/auth/", SCRIPT_NAME="/auth")
+    names = ("FORCE_SCRIPT_NAME", "STATIC_URL", "SESSION_COOKIE_PATH", "CSRF_COOKIE_PATH", "CSRF_TRUSTED_ORIGINS")
+    assert [found[name] for name in names] == [
+        "/auth",
+        "/auth/static/",
+        "/auth/",
+        "/auth/",
+        ["https://example.com:8443"],
+    ]
+    assert read_settings(PUBLIC_URL="", SCRIPT_NAME="/auth")["STATIC_URL"] == "/auth/static/"
+    with pytest.raises(ImproperlyConfigured, match=r"^SCRIPT_NAME must be the path of PUBLIC_URL, or empty\.$"):
+        read_settings(PUBLIC_URL="https://example.com/auth", SCRIPT_NAME="/other")
+
+
+def test_more_request_headers_may_be_allowed_to_pages(read_settings: Read) -> None:
+    usual = read_settings()["CORS_ALLOW_HEADERS"]
+    assert read_settings(CORS_HEADERS="X-Fancy")["CORS_ALLOW_HEADERS"] == [*usual, "x-fancy"]
+
+
+def test_a_secret_file_may_begin_with_a_byte_order_mark(read_settings: Read, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("k" * 32, encoding="utf-8-sig")
+    assert read_settings(SECRET_KEY=None, SECRET_KEY_FILE=str(tmp_path / "secret"))["SECRET_KEY"] == "k" * 32
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "EMAIL_URL"])
@@ -246,27 +338,6 @@ def test_an_empty_file_is_a_missing_secret(read_settings: Read, tmp_path: Path) 
     with pytest.raises(ImproperlyConfigured) as refused:
         read_settings(SECRET_KEY_FILE=str(tmp_path / "empty"))
     assert str(refused.value) == "SECRET_KEY is missing: set it to at least 32 random characters."
-
-
-def test_the_dotenv_file_adds_what_is_not_set_and_overrides_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AUTHSVC_TEST_SET", "by the shell")
-    monkeypatch.setenv("AUTHSVC_TEST_EMPTY", "")
-    monkeypatch.setenv("AUTHSVC_TEST_UNSET", "registers it for undoing")
-    monkeypatch.delenv("AUTHSVC_TEST_UNSET")
-    lines = [f"AUTHSVC_TEST_{name}=by the file" for name in ("SET", "EMPTY", "UNSET")]
-    (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
-    environment.load_dotenv(tmp_path / ".env")
-    found = [environment.text(f"AUTHSVC_TEST_{name}", "default") for name in ("SET", "EMPTY", "UNSET")]
-    assert found == ["by the shell", "default", "by the file"]
-
-
-def test_no_dotenv_file_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AUTHSVC_TEST_SET", "by the shell")
-    environment.load_dotenv(tmp_path / ".env")
-    environment.load_dotenv(tmp_path)
-    assert environment.text("AUTHSVC_TEST_SET") == "by the shell"
 
 
 def test_former_secret_keys_are_listed_and_may_be_in_a_file(read_settings: Read, tmp_path: Path) -> None:

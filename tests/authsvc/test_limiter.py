@@ -63,13 +63,13 @@ def eager_threads() -> Iterator[None]:
 
 def in_parallel(work: Callable[[], bool], pool: ThreadPoolExecutor) -> int:
     """Start the same work in all threads at one moment and return how often it was true."""
-    barrier = Barrier(THREADS)
+    barrier = Barrier(THREADS, timeout=30)
 
     def start() -> bool:
         barrier.wait()
         return work()
 
-    return sum(future.result() for future in [pool.submit(start) for _ in range(THREADS)])
+    return sum(future.result(60) for future in [pool.submit(start) for _ in range(THREADS)])
 
 
 @pytest.mark.parametrize(

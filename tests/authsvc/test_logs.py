@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from logging.config import DictConfigurator
 from typing import Any
@@ -32,7 +33,7 @@ def log() -> Iterator[io.StringIO]:
 
 def test_events_of_the_audit_are_logged_at_every_level_and_to_a_file_where_one_is_named() -> None:
     assert logs.config("ERROR")["loggers"]["audit"] == {"level": "INFO", "handlers": []}
-    named = logs.config("ERROR", "audit.log")
+    named = logs.config("ERROR", audit_file="audit.log")
     assert named["loggers"]["audit"]["handlers"] == ["audit"]
     assert (named["handlers"]["audit"]["filename"], named["handlers"]["audit"]["delay"]) == ("audit.log", True)
 
@@ -95,3 +96,38 @@ def test_refusals_are_no_errors_in_the_log(api: Api, log: io.StringIO) -> None:
 def test_the_level_is_the_operators_choice(level: str) -> None:
     assert logs.config(level)["root"]["level"] == level
     assert logs.config(level)["loggers"]["django.request"]["level"] == "ERROR"
+
+
+@pytest.mark.parametrize(("terminal", "expected"), [(True, "text"), (False, "json")])
+def test_auto_is_text_on_a_terminal_and_json_elsewhere(
+    terminal: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stderr", stream)
+    assert logs.config("INFO")["handlers"]["stderr"]["formatter"] == expected
+    assert [logs.formatter(word) for word in ("auto", "json", "text")] == [expected, "json", "text"]
+    monkeypatch.setattr("sys.stderr", None)  # closed
+    assert logs.formatter("auto") == "json"
+
+
+def test_a_line_of_text_tells_of_a_request_and_cannot_be_forged() -> None:
+    formatter = logs.TextFormatter()
+
+    def line(message: str, **extra: Any) -> str:
+        record = logging.makeLogRecord({"levelname": "INFO", "msg": message, **extra})
+        time, rest = formatter.format(record).split(" ", 1)
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", time)
+        return rest
+
+    assert (
+        line("request", method="GET", route="/keys", status=200, milliseconds=1.25)
+        == "INFO     GET /keys 200 in 1.2 ms"
+    )
+    assert line("a\nb\x1b[31m\u2028ü") == r"INFO     a\nb\x1b[31m\u2028ü"
+
+
+def test_gunicorns_first_line_is_dropped() -> None:
+    keeps = logs.UnlisteningFilter().filter
+    messages = ("Starting gunicorn %s", "Listening at: %s (%s)")
+    assert [keeps(logging.makeLogRecord({"msg": message})) for message in messages] == [False, True]

@@ -17,6 +17,7 @@ from gunicorn import util
 from gunicorn.workers import base
 
 from authsvc import startup
+from authsvc.environment import PERCENT
 from authsvc.server import errors
 from authsvc.shared_counts import SharedCounts
 from tests.authsvc.conftest import ROOT, run
@@ -53,7 +54,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ),
         (
             {"DATABASE_URL": "postgres://u:hunter2@host:99999/db"},
-            "DATABASE_URL is not a URL that can be read.",
+            f"DATABASE_URL is not a URL that can be read; {PERCENT}.",
         ),
         (
             {"DEBUG": "maybe"},
@@ -130,6 +131,8 @@ def test_the_wsgi_module_has_djangos_application() -> None:
 def gunicorn_settings(use: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What gunicorn reads of its file; the heartbeat that it replaces is put back."""
     monkeypatch.setattr(base, "WorkerTmp", base.WorkerTmp)
+    # It reads the settings in another process, under the same variables.
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "authsvc.settings")
     use(PORT="9000", WEB_CONCURRENCY="3", THREADS="5", LOG_LEVEL="WARNING")
     return runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 

@@ -1,27 +1,26 @@
-"""``make run``: where it serves, and its word on that. Makefile and settings are real; gunicorn tells its address."""
+"""``make run``: it says where it serves once it does, and each mistake in one sentence."""
 
 from __future__ import annotations
 
 import os
+import pty
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.flows.conftest import ROOT
+from tests.flows.conftest import ROOT, eventually, free_port
 
-# What decides the port; the apps are imported from where they are.
-PROJECT = ("authsvc", "gunicorn.conf.py", "Makefile", "requirements.txt")
-# The environment's Python, but that nothing is migrated and nothing is served.
-PYTHON = f"""#!/bin/sh
-case "$1 $2" in
-"manage.py migrate") ;;
-"-m gunicorn") exec '{sys.executable}' "$@" --print-config ;;
-*) exec '{sys.executable}' "$@" ;;
-esac
-"""
+PROJECT = ("authsvc", "gunicorn.conf.py", "manage.py", "Makefile", "requirements.txt", ".env.example")
+APPS = ("staticfiles", "accounts", "apikeys", "audit", "gateway", "protected")
+PYTHON = f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n"
 
 
 @pytest.fixture
@@ -29,8 +28,8 @@ def clone(tmp_path: Path) -> Path:
     """A clone in a path with spaces, its environment installed, without a .env."""
     folder = tmp_path / "auth svc"
     (folder / ".venv" / "bin").mkdir(parents=True)
-    for name in PROJECT:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+    for name in (*PROJECT, *APPS):
+        copy: Any = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
     python = folder / ".venv" / "bin" / "python"
     python.write_text(PYTHON)
@@ -39,38 +38,104 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def make_run(clone: Path, *words: str, **environment: str) -> tuple[list[str], str]:
-    """Run it and return the addresses that it prints and the one that gunicorn would listen on."""
-    inherited = {name: value for name, value in os.environ.items() if name not in {"PORT", "DJANGO_SETTINGS_MODULE"}}
-    ran = subprocess.run(
+def start(clone: Path, *words: str, stderr: Any = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
+    """Run it without any variable of ours but those that are given."""
+    ours = {line.partition("=")[0].lstrip("#") for line in (ROOT / ".env.example").read_text().splitlines()}
+    inherited = {name: value for name, value in os.environ.items() if name not in {*ours, "DJANGO_SETTINGS_MODULE"}}
+    return subprocess.Popen(
         ["make", "run", *words],
         cwd=clone,
-        env={**inherited, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
+        env={**inherited, **environment},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
-        timeout=60,
-        check=False,
+        process_group=0,
     )
-    assert ran.returncode == 0, ran.stderr
-    lines = [line.split() for line in ran.stdout.splitlines()]
-    printed = [line[-1] for line in lines if line and line[0] in {"API", "Admin"}]
-    (bind,) = [line[-1] for line in lines if line and line[0] == "bind"]
-    return printed, bind
+
+
+@contextmanager
+def serving(clone: Path, *words: str, **options: Any) -> Iterator[list[str]]:
+    """Run it until it has said where it serves, and yield the addresses."""
+    process = start(clone, *words, **options)
+    assert process.stdout is not None
+    try:
+        lines: list[list[str]] = []
+        while "operator:" not in (lines or [[]])[-1]:
+            line = process.stdout.readline()
+            assert line, "it has ended"
+            lines.append(line.split())
+        yield [line[-1] for line in lines if line and line[0] in {"API", "Admin"}]
+    finally:
+        os.killpg(process.pid, 15)
+        process.communicate(timeout=40)
+
+
+@pytest.mark.parametrize("given", [".env", "environment over .env", "command line over both"])
+def test_it_serves_where_it_was_told_to_and_says_so(clone: Path, given: str) -> None:
+    port = free_port()
+    (clone / ".env").write_text(f"SECRET_KEY={'k' * 40}\nPORT={port if given == '.env' else 1}\n")
+    words = (f"PORT={port}",) if given.startswith("command") else ()
+    environment = {} if given == ".env" else {"PORT": "2" if words else str(port)}
+    url = f"http://127.0.0.1:{port}"
+    with serving(clone, *words, stderr=subprocess.DEVNULL, **environment) as printed:
+        assert printed == [url, f"{url}/docs", f"{url}/admin/"]
+        with httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
+            assert http.get("/readyz").status_code == 200
+
+
+def test_the_first_run_makes_a_secret_and_a_persons_lines_on_a_terminal(clone: Path) -> None:
+    terminal, end = pty.openpty()
+    with serving(clone, stderr=end, PORT=str(free_port())):
+        os.close(end)
+        seen = b""
+
+        def line() -> bool:
+            nonlocal seen
+            seen += os.read(terminal, 4096)
+            return b"Listening at" in seen
+
+        eventually(line)
+    os.close(terminal)
+    assert b" INFO     Listening at: http://127.0.0.1:" in seen
+    assert b"{" not in seen
+    assert len((clone / ".env").read_text().partition("\nSECRET_KEY=")[2].splitlines()[0]) > 60
 
 
 @pytest.mark.parametrize(
-    ("dotenv", "words", "environment", "port"),
+    ("dotenv", "environment", "sentence"),
     [
-        pytest.param("", (), {}, 8000, id="nothing said"),
-        pytest.param("PORT=9001\n", (), {}, 9001, id=".env"),
-        pytest.param("PORT=9001\n", (), {"PORT": "9002"}, 9002, id="environment over .env"),
-        pytest.param("PORT=9001\n", ("PORT=9003",), {}, 9003, id="command line over .env"),
-        pytest.param("PORT=9001\n", ("PORT=9003",), {"PORT": "9002"}, 9003, id="command line over environment"),
+        pytest.param(
+            "SIGNUP_ENABLED: false", {}, '.env, line 2: write SIGNUP_ENABLED=…, with "=" instead of ":".', id=":"
+        ),
+        pytest.param("PORT = many", {}, "PORT must be a whole number from 1 to 65535, not 'many'.", id="a wrong value"),
+        pytest.param(
+            "", {"DATABASE_URL": "postgres://u:p@127.0.0.1:1/x"}, "The database cannot be used: ", id="database"
+        ),
+        pytest.param(
+            "", {"DATABASE_URL": "sqlite:////nowhere/x"}, "The database cannot be used: unable", id="no folder"
+        ),
     ],
 )
-def test_it_serves_where_it_was_told_to_and_says_so(
-    clone: Path, dotenv: str, words: tuple[str, ...], environment: dict[str, str], port: int
+def test_a_mistake_is_one_sentence_and_no_banner(
+    clone: Path, dotenv: str, environment: dict[str, str], sentence: str
 ) -> None:
-    (clone / ".env").write_text(f"SECRET_KEY={'k' * 40}\n{dotenv}")
-    url = f"http://127.0.0.1:{port}"
-    assert make_run(clone, *words, **environment) == ([url, f"{url}/docs", f"{url}/admin/"], f"['127.0.0.1:{port}']")
+    (clone / ".env").write_text(f"SECRET_KEY={'k' * 40}\n{dotenv}\n")
+    process = start(clone, **environment)
+    printed, told = process.communicate(timeout=120)
+    first, *rest = told.splitlines()
+    assert first.startswith(f"authsvc: {sentence}")
+    assert [line.partition("***")[0] for line in rest] == ["make: "]
+    assert (process.returncode, printed) == (2, "")
+
+
+def test_a_port_that_is_taken_is_one_sentence_and_no_banner(clone: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (clone / ".env").write_text(f"SECRET_KEY={'k' * 40}\n")
+        process = start(clone, PORT=str(port))
+        printed, told = process.communicate(timeout=120)
+    sentence = f"authsvc: Cannot serve on port {port} of 127.0.0.1: Address already in use; PORT names another one."
+    assert told.splitlines()[0] == sentence
+    assert (process.returncode, len(told.splitlines()), printed) == (2, 2, "")

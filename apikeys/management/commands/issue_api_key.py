@@ -3,7 +3,6 @@
 from argparse import ArgumentParser
 from typing import Any
 
-import orjson
 from django.core.management.base import CommandError
 from django.db import transaction
 
@@ -11,7 +10,7 @@ from accounts.lookup import find_user
 from accounts.models import User
 from accounts.services import make_service_account
 from apikeys import serializers, services
-from authsvc.commands import SentenceCommand, whole_number
+from authsvc.commands import SentenceCommand, as_json, whole_number
 
 
 class Command(SentenceCommand):
@@ -39,7 +38,7 @@ class Command(SentenceCommand):
             expires_in_days=None if days is None else whole_number("--expires-in-days", days),
         )
         body = serializers.new_key(key, plaintext)
-        self.show(orjson.dumps(body).decode() if options["json"] else plaintext)
+        self.show(as_json(body) if options["json"] else plaintext)
         self.tell(f"Issued key {key.pk} ({key.name}) for {owner}; it expires {body['expires_at']}.")
 
     def owner(self, options: dict[str, Any]) -> User:

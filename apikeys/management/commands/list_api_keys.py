@@ -3,7 +3,6 @@
 from argparse import ArgumentParser
 from typing import Any
 
-import orjson
 from django.core.management.base import CommandError
 from django.utils import timezone
 
@@ -11,7 +10,7 @@ from accounts.models import User
 from apikeys.models import APIKey, Status
 from apikeys.queries import with_prefix
 from apikeys.serializers import KeyResponse
-from authsvc.commands import SentenceCommand
+from authsvc.commands import SentenceCommand, as_json
 
 COLUMNS = ("id", "owner", "prefix", "status", "expires_at", "last_used_at", "name")
 
@@ -36,7 +35,7 @@ class Command(SentenceCommand):
         if options["status"]:
             keys = keys.with_status(options["status"], timezone.now())
         rows = [{"owner": str(key.owner), **KeyResponse(key).data} for key in keys.iterator()]
-        self.show(orjson.dumps(rows).decode() if options["json"] else table(rows))
+        self.show(as_json(rows) if options["json"] else table(rows))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

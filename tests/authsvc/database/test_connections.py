@@ -115,6 +115,8 @@ def test_of_djangos_resets_none_is_on_a_requests_path_but_that_of_the_log_of_que
     for debug in ("false", "true"):
         environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "authsvc.settings", "DEBUG": debug}
         command = [sys.executable, "-c", WATCHING]
-        said[debug] = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+        said[debug] = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment, timeout=60
+        )
     assert said["false"].stdout.strip() == "['drop_dead_connections']"
     assert said["true"].stdout.strip() == "['drop_dead_connections', 'reset_queries']"

@@ -135,7 +135,7 @@ def test_all_processes_see_the_same_seats() -> None:
     balance.seats[SEATS - 1] = 0
     child = get_context("fork").Process(target=balance.seats.__setitem__, args=(SEATS - 1, 5))
     child.start()
-    child.join()
+    child.join(60)
     assert balance.seats[SEATS - 1] == 5
     balance.seats[SEATS - 1] = 0
 
