@@ -90,5 +90,5 @@ class Recorder(ThreadingHTTPServer):
 
     def __exit__(self, *error: object) -> None:
         self.shutdown()
-        self.thread.join()
+        self.thread.join(30)
         self.server_close()

@@ -98,6 +98,15 @@ def test_a_body_reaches_the_application_and_not_the_service(
     assert asked.path.startswith("/auth/verify")
 
 
+def test_an_upload_of_megabytes_passes_and_is_not_held_to_the_limits_of_the_question(
+    gateway: Gateway, application: Recorder, caller: Person
+) -> None:
+    body = b"x" * 2_500_000
+    answer = gateway.send(request("PUT", "/upload", authorization(caller.token), body=body))
+    assert (answer.status, answer.body) == (200, HELLO)
+    assert [len(seen.body) for seen in application.seen] == [len(body)]
+
+
 def test_one_connection_serves_many_requests_on_each_side(
     deceived: Gateway, application: Recorder, liar: Recorder
 ) -> None:

@@ -29,8 +29,10 @@ def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_systemd_can_read_the_unit(tmp_path: Path) -> None:
     start = "ExecStart=/opt/authsvc/.venv/bin/python"
     unit = replaced(UNIT, tmp_path, {start: (f"ExecStart={sys.executable}", 1)})
-    verified = analyze("--man=no", "verify", unit)
-    assert (verified.returncode, verified.stderr) == (0, "")
+    # Of this unit alone: one that it is ordered after may be another package's, with faults of its own.
+    verified = analyze("--man=no", "--recursive-errors=no", "verify", unit)
+    said = [line for line in verified.stderr.splitlines() if unit.name in line]
+    assert (verified.returncode, said) == (0, [])
 
 
 @systemd
