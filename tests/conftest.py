@@ -167,7 +167,7 @@ def fresh_process() -> Iterator[None]:
     Serving.active = False  # a test may have sent the signal of a process that serves
     audit.written.items.clear()
     yield
-    _outbox.submit(lambda: None).result()
+    _outbox.submit(lambda: None).result(60)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def manage(*arguments: str, **environment: str) -> None:
     """Run a command, or stop with its exit status."""
     print("manage.py", *arguments, flush=True)
     command = [sys.executable, "-W", "error", "manage.py", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False, timeout=300)
     if done.returncode:
         sys.exit(done.returncode)
 

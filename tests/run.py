@@ -26,6 +26,10 @@ NEEDS = {
     "a Redis that refuses (no redis-server)": shutil.which("redis-server", path=PLACES),
     "PgBouncer (no pgbouncer)": shutil.which("pgbouncer", path=PLACES),
     "the gateway nginx (no nginx)": shutil.which("nginx", path=PLACES),
+    "the guide's steps (no PostgreSQL, nginx, openssl or curl)": all(
+        shutil.which(name, path=PLACES) for name in ("psql", "nginx", "openssl", "curl")
+    )
+    and any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
     "the gateway Caddy (no caddy)": shutil.which("caddy", path=PLACES),
     "the gateway Traefik (no traefik)": shutil.which("traefik", path=PLACES),
     "the gateway Envoy (no envoy)": shutil.which("envoy", path=PLACES),

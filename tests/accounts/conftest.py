@@ -46,7 +46,7 @@ def sign(claims: Any, header: Any = None, *, key: str | None = None, digest: str
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
     """Make calls in threads that start together, each with a database connection of its own."""
-    start = threading.Barrier(len(calls))
+    start = threading.Barrier(len(calls), timeout=30)
 
     def make(call: Callable[[], T]) -> T:
         start.wait()

@@ -14,7 +14,7 @@ from tests.conftest import Api
 
 def sent() -> list[Any]:
     """Return the mails, after the one thread that sends them has come to its end."""
-    _outbox.submit(lambda: None).result()
+    _outbox.submit(lambda: None).result(60)
     return list(mail.outbox)
 
 

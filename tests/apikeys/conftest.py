@@ -133,10 +133,10 @@ def opens(key: str) -> bool:
 
 def in_parallel(work: list[Callable[[], T]]) -> list[T]:
     """Return what each piece of work returns when all start at once, each in a thread with a connection of its own."""
-    together = threading.Barrier(len(work))
+    together = threading.Barrier(len(work), timeout=30)
 
     def start(piece: Callable[[], T]) -> T:
-        together.wait(30)
+        together.wait()
         try:
             return piece()
         finally:

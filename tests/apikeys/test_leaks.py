@@ -28,7 +28,7 @@ def report(api: Api, body: Any, **options: Any) -> Any:
 
 def sent() -> list[Any]:
     """Return the mails, after the one thread that sends them has come to its end."""
-    _outbox.submit(lambda: None).result()
+    _outbox.submit(lambda: None).result(60)
     return list(mail.outbox)
 
 

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     """Make calls at the same moment, each in a thread with a connection of its own, and return what they return."""
-    barrier = Barrier(len(calls))
+    barrier = Barrier(len(calls), timeout=30)
 
     def run(call: Callable[[], Any]) -> Any:
         barrier.wait()
@@ -47,7 +47,7 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
             connections.close_all()
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result() for future in [pool.submit(run, call) for call in calls]]
+        return [future.result(60) for future in [pool.submit(run, call) for call in calls]]
 
 
 def use(plaintext: str) -> int:
@@ -168,7 +168,7 @@ def test_a_use_beside_a_disabling_does_not_undo_it(api: Api, alice: User) -> Non
 def test_of_parallel_reports_of_one_leak_one_revokes_and_tells_the_owner(alice: User) -> None:
     _, plaintext = make_key(alice)
     answers = at_once([lambda: Api().post("/keys/report", {"key": plaintext}).status_code] * 10)
-    _outbox.submit(lambda: None).result()
+    _outbox.submit(lambda: None).result(60)
     assert (answers, events("api_key:revoked_leak")) == ([202] * 10, 1)
     assert [message.to for message in mail.outbox] == [["alice@example.com"]]
 

@@ -25,7 +25,7 @@ def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
     """Return what a coroutine returns, in a thread of its own: on CPython 3.11 coverage loses the frames below an event
     loop in which a coroutine was closed early, and those of a test must not be among them."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
+        return thread.submit(asyncio.run, coroutine).result(60)
 
 
 class Awaited:
@@ -96,7 +96,9 @@ def read_request(near: socket.socket) -> bytes:
     head, _, body = request.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head.lower())
     while length and len(body) < int(length[1]):
-        body += near.recv(65536)
+        if not (more := near.recv(65536)):
+            return b""
+        body += more
     return head + b"\r\n\r\n" + body
 
 
@@ -133,7 +135,7 @@ def asgi_served(app: Any, *closed: Any) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(30)
 
 
 class ThreadedServer(ThreadingMixIn, WSGIServer):
@@ -158,4 +160,4 @@ def wsgi_served(app: Callable[..., Any]) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(30)

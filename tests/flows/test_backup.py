@@ -31,7 +31,9 @@ def back_up_and_restore(source: str, target: str, folder: Path) -> None:
         return
     words = {'"$DATABASE_URL"': source, '"$NEW_DATABASE_URL"': target, "authsvc.dump": str(folder / "authsvc.dump")}
     for program in ("pg_dump", "pg_restore"):
-        subprocess.run([words.get(word, word) for word in documented(program)], check=True, capture_output=True)
+        subprocess.run(
+            [words.get(word, word) for word in documented(program)], check=True, capture_output=True, timeout=120
+        )
 
 
 def test_credentials_outlive_a_restore(

@@ -80,7 +80,7 @@ def call_all_threads(cast: Cast) -> list[int]:
     """Return the status of one call on each of the server's threads at once."""
     with calls_that_wait_in_the_database(cast, THREADS) as calls:
         pass
-    return [call.result().status_code for call in calls]
+    return [call.result(60).status_code for call in calls]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_first_call_on_each_thread_succeeds_once_the_database_is_back(cast: 
     cast.proxy.cut()
     with ThreadPoolExecutor(THREADS) as pool:
         meanwhile = [pool.submit(cast.me) for _ in range(calls_meanwhile)]
-    assert [call.result().status_code for call in meanwhile] == [503] * calls_meanwhile
+    assert [call.result(60).status_code for call in meanwhile] == [503] * calls_meanwhile
     cast.proxy.restore()
     assert call_all_threads(cast) == [200] * THREADS
     assert [cast.me().status_code for _ in range(2 * THREADS)] == [200] * 2 * THREADS
@@ -188,7 +188,7 @@ def test_a_database_that_accepts_and_never_answers_is_away_too(cast: Cast) -> No
         me, readyz = pool.submit(cast.me), pool.submit(cast.server.http.get, "/readyz")
         assert cast.server.http.get("/livez", timeout=2).status_code == 200
     cast.proxy.restore()
-    assert (me.result().status_code, readyz.result().status_code) == (503, 503)
+    assert (me.result(60).status_code, readyz.result(60).status_code) == (503, 503)
     eventually(lambda: cast.me().status_code == 200, seconds=10)
 
 

@@ -85,7 +85,7 @@ def outage(cast: Cast) -> Outage:
         }
         reads = read_all(cast)
         reading = time.monotonic() - started
-        answers = {name: write.result() for name, write in writes.items()}
+        answers = {name: write.result(60) for name, write in writes.items()}
         return Outage(reads, reading, answers, time.monotonic() - started)
 
 
@@ -124,7 +124,7 @@ def test_a_write_waits_for_its_turn(cast: Cast) -> None:
         ends, started = Timer(0.5, connection.rollback), time.monotonic()
         ends.start()
         answer = cast.server.http.post("/keys", json={"name": "patient"}, headers=cast.user)
-        ends.join()
+        ends.join(60)
     assert answer.status_code == 201
     assert 0.4 < time.monotonic() - started < BUSY_TIMEOUT / 2
 

@@ -202,8 +202,8 @@ def test_other_defaults_of_a_database_change_nothing(
     body = {"username": name, "password": PASSWORD}
     with ThreadPoolExecutor(24) as pool:
         answers = [pool.submit(server.http.post, "/auth/login", json=body) for _ in range(24)]
-    assert [answer.result().status_code for answer in answers] == [200] * 24
-    token = answers[0].result().json()["access_token"]
+    assert [answer.result(60).status_code for answer in answers] == [200] * 24
+    token = answers[0].result(60).json()["access_token"]
     made = server.http.post("/keys", json={"name": "Ключ"}, headers=bearer(token))
     assert (made.status_code, made.json()["name"]) == (201, "Ключ")
     assert server.stop() == 0

@@ -144,7 +144,7 @@ def test_no_call_that_starts_after_the_acknowledgement_succeeds_under_load(launc
     wait_for_calls(calls, seen + 60)
     enough.set()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert {status for started, status in calls if started > acknowledged} == {401}
     assert 200 in {status for started, status in calls if started < acknowledged}
 

@@ -145,7 +145,7 @@ def test_a_reload_loses_no_request(launch: Callable[..., Server]) -> None:
         reloaded = len(statuses)
         eventually(lambda: len(statuses) > reloaded + 20)
         enough.set()
-    assert [caller.exception() for caller in callers] == [None, None, None]
+    assert [caller.exception(60) for caller in callers] == [None, None, None]
     assert set(statuses) == {200}
 
 

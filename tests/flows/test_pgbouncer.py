@@ -91,7 +91,7 @@ def test_each_process_says_once_that_nothing_is_prepared(pooled: Pooled) -> None
     def told() -> bool:
         with ThreadPoolExecutor(16) as pool:  # each on a connection of its own, which any process may take
             calls = [pool.submit(httpx.get, f"{pooled.server.url}/readyz", trust_env=False) for _ in range(64)]
-        assert {call.result().status_code for call in calls} == {200}
+        assert {call.result(60).status_code for call in calls} == {200}
         return pooled.server.log.read_text().count(NOT_PREPARED) >= len(pooled.server.workers())
 
     eventually(told)
