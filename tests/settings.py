@@ -21,5 +21,5 @@ if ON_SQLITE:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     DATABASES["default"]["TEST"] = {"NAME": f"{folder}/test.sqlite3"}
 
-# pytest captures what is logged; a stream of its own would be closed by then.
+# A command that a test runs configures logging again, on a stream that pytest closes after the test.
 LOGGING["handlers"]["stderr"] = {"class": "logging.NullHandler"}

@@ -104,4 +104,4 @@ def test_a_database_that_nobody_has_migrated_is_one_sentence(
         patch.setitem(connection.settings_dict, *empty[connection.vendor])
         ran = manage(*words)
     assert (ran.status, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
-    assert ran.stderr.startswith("The database cannot be used: ")
+    assert ran.stderr.startswith("The database lacks a table ")

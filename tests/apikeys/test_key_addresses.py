@@ -68,7 +68,7 @@ def test_a_refusal_for_the_address_is_told_to_the_operator_once_a_minute_for_eac
         pytest.param((1, "192.0.2.7", None), 401, id="no header where a proxy should be"),
         pytest.param((1, "192.0.2.7", ""), 401, id="empty header"),
         pytest.param((1, "192.0.2.7", "unknown"), 401, id="no address"),
-        pytest.param((1, "192.0.2.7", "192.0.2.7:443"), 401, id="address with a port"),
+        pytest.param((1, "192.0.2.7", "192.0.2.7:443"), 200, id="address with a port"),
         pytest.param((1, "192.0.2.7", "192.0.2.7,"), 401, id="trailing comma"),
         pytest.param((1, "10.0.0.1", "::ffff:192.0.2.7"), 200, id="mapped"),
     ],
