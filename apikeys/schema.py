@@ -6,7 +6,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from apikeys import serializers
-from authsvc.openapi import BODY, example, problems
+from authsvc.openapi import example, problem_example, problems
 
 LISTED = {
     "id": 7, "name": "nightly export", "prefix": "sk_4fT9xQ2m", "scopes": ["reports:read"], "status": "active",
@@ -28,17 +28,20 @@ USAGE = {
 }  # fmt: skip
 PLAINTEXT = "sk_4fT9xQ2mVb7LdR0pYwK3sNcJ8hGzA5eU1iXoM6tBqWfD2n0aBcDe"
 
+UNKNOWN_SCOPE = {"field": "scopes", "code": "unknown_scope", "message": "There is no scope 'reports:raed'."}
+
 _create: dict[str, Any] = {
     "tags": ["keys"],
     "description": (
-        "Issues a key for the bearer. The answer is the only place where the key itself ever stands; what is stored "
-        "is its SHA-256. Unknown fields are refused, so that a misspelt one is not overlooked."
+        "Issues a key for the bearer. The key is shown only in this response; only its SHA-256 is stored. Without "
+        "`scopes` it has none. A scope that does not exist, or that you do not have, is a 400 on `scopes`."
     ),
     "request": serializers.CreateKeyRequest,
-    "responses": {201: serializers.NewKeyResponse, **problems(*BODY, 401)},
+    "responses": {201: serializers.NewKeyResponse, **problems(400, 403)},
     "examples": [
-        example({"name": "nightly export", "expires_in_days": 365, "scopes": ["reports:read"]}, request=True),
-        example({**LISTED, "key": PLAINTEXT}),
+        example({"name": "nightly export", "expires_in_days": 365}, request=True),
+        example({**LISTED, "scopes": [], "key": PLAINTEXT}),
+        problem_example(400, UNKNOWN_SCOPE),
     ],
 }
 create_key = extend_schema(operation_id="createKey", summary="Issue a key", **_create)
@@ -47,51 +50,51 @@ list_keys = extend_schema(
     operation_id="listKeys",
     tags=["keys"],
     summary="List my keys",
-    description="Newest first, without secrets. A next page, where there is one, is in the `Link` header (RFC 8288).",
+    description="Newest first, without secrets. The `Link` header has the next page (RFC 8288).",
     parameters=[
         serializers.ListKeysQuery,
         OpenApiParameter(
             "Link", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[200], description='`<…>; rel="next"`'
         ),
     ],
-    responses={200: serializers.KeyResponse(many=True), **problems(400, 401)},
+    responses={200: serializers.KeyResponse(many=True), **problems(403)},
     examples=[example(LISTED)],
 )
 read_key = extend_schema(
     operation_id="readKey",
     tags=["keys"],
     summary="Read one key",
-    responses={200: serializers.KeyResponse, **problems(401, 404)},
+    responses={200: serializers.KeyResponse, **problems(403, 404)},
     examples=[example(LISTED)],
 )
 change_key = extend_schema(
     operation_id="changeKey",
     tags=["keys"],
     summary="Change a key",
-    description="What is absent stays. A revoked key answers 409.",
+    description="Fields that are absent keep their values. 409 for a revoked key.",
     request=serializers.ChangeKeyRequest,
-    responses={200: serializers.KeyResponse, **problems(*BODY, 401, 404, 409)},
+    responses={200: serializers.KeyResponse, **problems(403, 404, 409)},
     examples=[example({"name": "weekly export"}, request=True), example({**LISTED, "name": "weekly export"})],
 )
 revoke_key = extend_schema(
     operation_id="revokeKey",
     tags=["keys"],
     summary="Revoke a key",
-    description="For good, and from the very next request on. Revoking a revoked key answers 204 too.",
-    responses={204: None, **problems(401, 404)},
+    description="Permanent, and effective from the next request on. 204 also the second time.",
+    responses={204: None, **problems(403, 404)},
 )
 rotate_key = extend_schema(
     operation_id="rotateKey",
     tags=["keys"],
     summary="Rotate a key's secret",
     description=(
-        "Gives the key a new secret; id, name, scopes, limits and history stay, and the expiry starts anew. The "
-        "outgoing secret lives on for `overlap_seconds`, or until the new one is first used. At most two secrets live "
-        "at once: a second rotation ends the oldest at once. A key may rotate itself, with its secret in force. "
-        "Revoking ends all."
+        "Gives the key a new secret; id, name, scopes, limits and history stay, and the expiry starts again. The "
+        "outgoing secret works for `overlap_seconds`, or until the new one is first used. At most two secrets work at "
+        "a time: a second rotation ends the older one immediately. A key can rotate itself with its current secret. "
+        "Revoking ends both."
     ),
     request=serializers.RotateKeyRequest,
-    responses={201: serializers.NewKeyResponse, **problems(*BODY, 401, 403, 404, 409, 429)},
+    responses={201: serializers.NewKeyResponse, **problems(403, 404, 409)},
     examples=[
         example({"overlap_seconds": 3600, "retire_old": "on_first_use"}, request=True),
         example({**LISTED, "key": PLAINTEXT}),
@@ -100,13 +103,13 @@ rotate_key = extend_schema(
 key_usage = extend_schema(
     operation_id="keyUsage",
     tags=["keys"],
-    summary="How a key is used",
+    summary="Read the usage of a key",
     description=(
-        "Uses by day (UTC) and outcome, and whether the outgoing secret of a rotation is still in use, when last and "
-        "from where. Counts are written every few seconds."
+        "Uses by day (UTC) and outcome, and whether, when and from where the outgoing secret of a rotation was last "
+        "used. Counts are written every few seconds."
     ),
     parameters=[serializers.UsageQuery],
-    responses={200: serializers.UsageResponse, **problems(400, 401, 404)},
+    responses={200: serializers.UsageResponse, **problems(403, 404)},
     examples=[example(USAGE)],
 )
 report_keys = extend_schema(
@@ -114,10 +117,10 @@ report_keys = extend_schema(
     tags=["keys"],
     summary="Report a leaked key",
     description=(
-        'Whoever holds a key may report it: `{"key": …}`. GitHub\'s secret scanning sends its own array, signed. A '
-        "live key is revoked and its owner told; the answer is the same for a key that is none."
+        'Anybody who holds a key can report it: `{"key": …}`. GitHub\'s secret scanning sends its own array, signed. A '
+        "live key is revoked and its owner notified; the answer is the same for unknown keys."
     ),
     request=serializers.ReportRequest,
-    responses={202: serializers.ReportResponse, **problems(*BODY, 429)},
+    responses={202: serializers.ReportResponse, **problems(429)},
     examples=[example({"key": PLAINTEXT}, request=True), example({"status": "accepted"})],
 )

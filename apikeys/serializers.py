@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys.models import APIKey, Status
-from apikeys.rules import MOST_NETWORKS
+from apikeys.rules import MOST_NETWORKS, MOST_OVERLAP
 from authsvc.api import (
     BoundedChoiceField,
     BoundedListField,
@@ -20,6 +21,8 @@ NAME = "1 to 100 characters without control characters; surrounding space is dro
 SCOPES = "What the key may do, a part of what its owner may; none asked for is none."
 ADDRESSES = "Addresses and networks (CIDR) that the key may be used from; none is any."
 RATE_LIMIT = "As `100/minute`, or several as `10/second; 1000/hour`; null for none."
+LIFE = "1 to API_KEY_MAX_EXPIRE_DAYS. Without it API_KEY_EXPIRE_DAYS, or at a rotation the life that the key had."
+OVERLAP = "Seconds that the outgoing secret still works: 0 to 2592000 (30 days), default 86400."
 METADATA = "A JSON object of yours, at most 4 kB."
 
 
@@ -33,6 +36,31 @@ class ScopeField(StrictCharField):
         """Leave out DRF's own, which would answer on the one item."""
 
 
+_LIMIT = r" *[1-9][0-9]{0,6} ?/ ?(second|minute|hour|day) *"
+
+
+@extend_schema_field(
+    {
+        "type": "string",
+        "maxLength": 100,
+        "pattern": f"^({_LIMIT}(;{_LIMIT}){{0,3}})?$",
+        "description": RATE_LIMIT,
+    }
+)
+class RateLimitField(StrictCharField):
+    """Limits as they are written, which rules.py checks."""
+
+
+@extend_schema_field({"type": "integer", "minimum": 1, "description": LIFE})
+class LifeField(StrictIntegerField):
+    """Days that a key lives, which rules.py checks."""
+
+
+@extend_schema_field({"type": "integer", "minimum": 0, "maximum": MOST_OVERLAP, "description": OVERLAP})
+class OverlapField(StrictIntegerField):
+    """Seconds that an outgoing secret works, which rules.py checks."""
+
+
 class KeyFields(StrictSerializer):
     """What can be said of a key when it is made and later."""
 
@@ -40,9 +68,7 @@ class KeyFields(StrictSerializer):
     allowed_ips = BoundedListField(
         child=StrictCharField(max_length=100), max_length=MOST_NETWORKS, required=False, help_text=ADDRESSES
     )
-    rate_limit = StrictCharField(
-        max_length=100, required=False, allow_null=True, allow_blank=True, help_text=RATE_LIMIT
-    )
+    rate_limit = RateLimitField(max_length=100, required=False, allow_null=True, allow_blank=True)
     metadata = serializers.DictField(required=False, help_text=METADATA)
 
 
@@ -50,9 +76,7 @@ class CreateKeyRequest(KeyFields):
     """A new key."""
 
     name = StrictCharField(allow_blank=True, help_text=NAME)
-    expires_in_days = StrictIntegerField(
-        required=False, help_text="1 to API_KEY_MAX_EXPIRE_DAYS; API_KEY_EXPIRE_DAYS when absent."
-    )
+    expires_in_days = LifeField(required=False)
 
 
 class ChangeKeyRequest(KeyFields):
@@ -65,15 +89,13 @@ class ChangeKeyRequest(KeyFields):
 class RotateKeyRequest(StrictSerializer):
     """How the outgoing secret ends, and how long the key lives from now on."""
 
-    overlap_seconds = StrictIntegerField(
-        required=False, help_text="How long the outgoing secret lives on: 0 to 2592000 (30 days), default 86400."
-    )
+    overlap_seconds = OverlapField(required=False)
     retire_old = BoundedChoiceField(
         ["after_overlap", "on_first_use"],
         default="after_overlap",
         help_text="`on_first_use`: the outgoing secret ends once the new one is used, at the latest after the overlap.",
     )
-    expires_in_days = StrictIntegerField(required=False, help_text="When absent, the life that the key had, anew.")
+    expires_in_days = LifeField(required=False)
 
 
 class ListKeysQuery(serializers.Serializer[Any]):
@@ -119,10 +141,10 @@ class NewKeyResponse(KeyResponse):
     key = serializers.CharField(help_text="The API key itself. Keep it: it is not stored and never shown again.")
 
 
-class ReportRequest(serializers.Serializer[Any]):
-    """A key that leaked, from whoever holds it."""
+class ReportRequest(StrictSerializer):
+    """A leaked key, reported by anybody who holds it."""
 
-    key = serializers.CharField()
+    key = serializers.CharField(allow_blank=True)
 
 
 class ReportResponse(serializers.Serializer[Any]):

@@ -5,8 +5,8 @@ from django.urls import path
 from apikeys import views
 
 urlpatterns = [
-    path("keys", views.KeysView.as_view()),
     path("keys/create", views.CreateKeyView.as_view()),
+    path("keys", views.KeysView.as_view()),
     path("keys/report", views.ReportView.as_view()),
     path("keys/<int:key_id>", views.KeyView.as_view()),
     path("keys/<int:key_id>/rotate", views.RotateKeyView.as_view()),

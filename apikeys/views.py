@@ -1,5 +1,6 @@
 """/keys: issue, list, read, change, revoke, rotate; each user sees their own."""
 
+from types import MappingProxyType
 from typing import Any
 
 from django.http import Http404
@@ -55,6 +56,8 @@ class CreateKeyView(OwnKeys):
 
 class KeysView(CreateKeyView):
     """List keys, or issue one."""
+
+    query_serializers = MappingProxyType({"GET": serializers.ListKeysQuery})
 
     @schema.create_key_too
     def post(self, request: Request) -> Response:
@@ -121,6 +124,8 @@ def own_secret(used: APIKey, key_id: int) -> Secret:
 
 class KeyUsageView(OwnKeys):
     """How a key is used."""
+
+    query_serializers = MappingProxyType({"GET": serializers.UsageQuery})
 
     @schema.key_usage
     def get(self, request: Request, key_id: int) -> Response:

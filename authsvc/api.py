@@ -1,17 +1,20 @@
 """What the API's views share: JSON in, JSON out, strictly."""
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Set
 from heapq import nsmallest
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 from django.conf import settings
+from django.core.validators import RegexValidator
+from django.http import QueryDict
 from rest_framework import exceptions, negotiation, parsers, renderers, serializers, status
 from rest_framework.request import Request
 
 from authsvc import bounded_json
+from authsvc.bodies import reject_byte_order_mark, require_plain_utf8
 from authsvc.error_lists import NAMED_ERRORS, more_errors, shortened
 
 
@@ -53,6 +56,7 @@ def read_body(stream: Any) -> bytes:
     body: bytes = stream.read(limit + 1)
     if len(body) > limit:
         raise PayloadTooLarge
+    reject_byte_order_mark(body)
     return body
 
 
@@ -78,9 +82,13 @@ class Form(dict[str, str]):
 
 
 class JSONNegotiation(negotiation.BaseContentNegotiation):
-    """There is one representation, so no Accept header can ask for another; a body is of a type, not of a range."""
+    """There is one representation, so no Accept header can ask for another; a body is of a type, not of a range.
+
+    Raises UnsupportedBody, see ``authsvc.bodies``.
+    """
 
     def select_parser(self, request: Request, parsers: Iterable[parsers.BaseParser]) -> parsers.BaseParser | None:
+        require_plain_utf8(request)
         if "*" in request.content_type.partition(";")[0]:
             return None
         return negotiation.DefaultContentNegotiation().select_parser(request, parsers)
@@ -125,6 +133,14 @@ class BoundedChoiceField(serializers.ChoiceField):
             message = f"Must be one of {', '.join(map(str, self.choices))}."
             raise serializers.ValidationError(message, code="invalid_choice")
         return data
+
+
+class StrictRegexField(StrictCharField):
+    """A JSON string of a form, which the document shows as its ``pattern``."""
+
+    def __init__(self, regex: str, message: str, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, **options)
+        self.validators.append(RegexValidator(regex, message))
 
 
 class StrictIntegerField(serializers.IntegerField):
@@ -178,6 +194,18 @@ def unknown_fields(names: Set[str]) -> dict[str, list[exceptions.ErrorDetail]]:
 def parse(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     """Return the validated body of a request, or raise the 400 that names each wrong field."""
     return validate(serializer(), request.data)
+
+
+def check_parameters(query: QueryDict, known: Container[str]) -> None:
+    """Raise the ValidationError that names each query parameter that is unknown or given more than once."""
+    errors: dict[str, serializers.ErrorDetail] = {}
+    for name, values in query.lists():
+        if name not in known:
+            errors[shortened(name)] = serializers.ErrorDetail("There is no such parameter here.", "unknown")
+        elif len(values) > 1:
+            errors[shortened(name)] = serializers.ErrorDetail("This parameter is given more than once.", "repeated")
+    if errors:
+        raise serializers.ValidationError({name: [error] for name, error in errors.items()})
 
 
 def parse_query(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

@@ -7,18 +7,23 @@ view of DRF's does, and what follows from it is made once (docs/performance.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import orjson
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from authsvc.api import JSONNegotiation, JSONRenderer
+from authsvc.api import JSONNegotiation, JSONRenderer, check_parameters
+from authsvc.problems import invalid_fields
 
 MADE_ONCE = ("parser_classes", "authentication_classes", "permission_classes")
 NOT_HEEDED = ("renderer_classes", "throttle_classes", "versioning_class", "content_negotiation_class")
@@ -66,6 +71,8 @@ class ApiView(APIView):
     authenticators: list[BaseAuthentication]
     permissions: list[Any]  # the stubs' own protocol, which has no name at run time
     negotiator = JSONNegotiation()
+    # The serializer of the query string by method; without one a method takes no parameters.
+    query_serializers: Mapping[str, type[Serializer[Any]]] = MappingProxyType({})
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Raise TypeError for a declaration that nobody would heed."""
@@ -114,6 +121,15 @@ class ApiView(APIView):
         """Judge a request, before the method's handler is called."""
         self.perform_authentication(request)
         self.check_permissions(request)
+        if request.META.get("QUERY_STRING"):
+            self.check_query(request)
+
+    def check_query(self, request: Request) -> None:
+        """Raise ValidationError for query parameters that the method does not take, or that are given twice."""
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        if hasattr(self, method.lower()):
+            serializer = self.query_serializers.get(method)
+            check_parameters(request.query_params, serializer().fields if serializer else ())
 
     def perform_authentication(self, request: Any) -> None:
         """Find out who comes, now and not when somebody asks."""
@@ -139,3 +155,17 @@ class ApiView(APIView):
     def default_response_headers(self) -> dict[str, str]:
         """Nothing but what each answer needs; Allow belongs to 405 (RFC 9110, section 15.5.6)."""
         return {}
+
+
+def without_parameters(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Decorate a plain view that takes no query parameters: any is a 400."""
+
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        try:
+            check_parameters(request.GET, ())
+        except ValidationError as error:
+            return invalid_fields(error)
+        return view(request)
+
+    return answer

@@ -5,11 +5,13 @@ from threading import Lock
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from drf_spectacular.generators import SchemaGenerator
 
+from authsvc.apiview import without_parameters
 from authsvc.problems import reading_only
 
 # Sent for each reading of the document; receivers return what to add to its ``info``, as of now.
@@ -39,10 +41,18 @@ def document() -> bytes:
     added: list[tuple[Any, Any]] = describing.send(sender=None)
     for _, (key, value, text) in added:
         info[key], info["description"] = value, info["description"] + text
-    return orjson.dumps({**known, "info": info})
+    return orjson.dumps({**known, "info": info, "servers": [{"url": server()}]})
+
+
+def server() -> str:
+    """Return where the API is: PUBLIC_URL where the operator has set it, else the root of this host."""
+    public: str = getattr(settings, "PUBLIC_URL", "")
+    is_default = public == f"http://127.0.0.1:{settings.PORT}"
+    return public if public and not is_default else settings.FORCE_SCRIPT_NAME or "/"
 
 
 @reading_only
+@without_parameters
 def openapi(request: HttpRequest) -> HttpResponse:
     """/openapi.json."""
     return HttpResponse(document(), content_type="application/json")

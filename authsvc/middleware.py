@@ -1,5 +1,6 @@
 """What every request passes: an id for each, and the API's own way to its views."""
 
+import logging
 import os
 import re
 import time
@@ -18,7 +19,10 @@ from authsvc.context import CREDENTIAL, RequestContext, current
 from authsvc.observation import observe
 from authsvc.pages import GetResponse, is_page
 
+logger = logging.getLogger(__name__)
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+ORIGIN = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,262}")
 PROBES = {"/livez", "/readyz", "/metrics"}
 # The API's answers are data: nothing in them may run, be framed or be kept.
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -63,17 +67,33 @@ class ApiMiddleware:
         self.cors, self.security = CorsMiddleware(self.answer), SecurityMiddleware(self.answer)
         self.headers = ResponseHeaders(api_headers())
         self.allowed: dict[str, list[str]] = {}
+        self.refused: set[str] = set()  # origins
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if is_page(request.path_info):
             return self.get_response(request)
         response: Any = self.security.process_request(request) if self.security.redirect else None
         if response is None:
-            response = self.cors(request) if "HTTP_ORIGIN" in request.META else self.answer(request)
+            response = self.answer_origin(request) if "HTTP_ORIGIN" in request.META else self.answer(request)
         if self.security.sts_seconds:
             self.security.process_response(request, response)
         self.complete(request, response)
         return response  # type: ignore[no-any-return]  # what corsheaders returns has no type
+
+    def answer_origin(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a page of another origin, or of this one. An origin that is not allowed is logged once."""
+        response: Any = self.cors(request)
+        origin = request.META["HTTP_ORIGIN"]
+        if "access-control-allow-origin" not in response.headers and origin not in self.refused:
+            self.note_refused(origin, own_host=request.META.get("HTTP_HOST", ""))
+        return response  # type: ignore[no-any-return]  # what corsheaders returns has no type
+
+    def note_refused(self, origin: str, *, own_host: str) -> None:
+        """Log an origin that browsers keep answers from, unless it is this service's own or not an origin at all."""
+        is_foreign = ORIGIN.fullmatch(origin) and origin.partition("//")[2] != own_host
+        if is_foreign and len(self.refused) < KNOWN_HOSTS:
+            self.refused.add(origin)
+            logger.warning("browsers keep answers from pages of %s: it is not one of CORS_ORIGINS", origin)
 
     def answer(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a request for a Host of ours, and probes and scrapes, which ask a process by its address."""

@@ -26,6 +26,7 @@ from authsvc.pages import ADMIN
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+INVALID_FIELDS = "The request has fields that are not valid."
 NOT_FOUND = "The resource does not exist, or it is not yours."
 NO_CREDENTIAL = "This resource needs a credential, and none was sent that it accepts."
 BAD_CREDENTIAL = "The credential is not valid."
@@ -47,6 +48,16 @@ class InvalidCredential(exceptions.AuthenticationFailed):
     def __init__(self, reason: str, *, scheme: str = "") -> None:
         super().__init__(BAD_CREDENTIAL)
         self.reason, self.scheme = reason, scheme
+
+
+class ProblemException(exceptions.APIException):
+    """A problem whose ``errors`` has one item, so that a program can tell the cause by its code."""
+
+    field = "body"
+
+    @property
+    def errors(self) -> list[dict[str, str]]:
+        return [{"field": self.field, "code": self.default_code, "message": sentence(self)}]
 
 
 class RateLimited(exceptions.APIException):
@@ -93,8 +104,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         return unauthorized(error, context["view"], context["request"])
     if isinstance(error, exceptions.ValidationError | DjangoValidationError):
-        detail = exceptions.ErrorDetail("The request has fields that are not valid.")
-        return problem(400, detail, errors=first_errors(field_errors(error)))
+        return invalid_fields(error)
     if isinstance(error, Http404 | exceptions.NotFound):
         return problem(404, NOT_FOUND)
     if isinstance(error, PermissionDenied | exceptions.PermissionDenied):
@@ -107,8 +117,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if isinstance(error, exceptions.UnsupportedMediaType):
         return problem(415, UNSUPPORTED, headers=error_headers(error, context["view"]))
     if isinstance(error, exceptions.APIException):
-        return problem(error.status_code, sentence(error), headers=error_headers(error, context["view"]))
+        headers = error_headers(error, context["view"])
+        return problem(error.status_code, sentence(error), errors=getattr(error, "errors", None), headers=headers)
     return None
+
+
+def invalid_fields(error: exceptions.ValidationError | DjangoValidationError) -> HttpResponse:
+    """Return the 400 that names each field, or query parameter, that is not valid."""
+    return problem(400, INVALID_FIELDS, errors=first_errors(field_errors(error)))
 
 
 def unauthorized(error: exceptions.APIException, view: APIView, request: Request) -> HttpResponse:
@@ -150,12 +166,12 @@ def error_headers(error: exceptions.APIException, view: APIView) -> dict[str, st
     """Return the headers that a status owes its reader (RFC 9110, sections 15.5.6 and 15.5.16)."""
     if isinstance(error, exceptions.MethodNotAllowed):
         return {"Allow": ", ".join(view.allowed_methods)}
-    if isinstance(error, RateLimited):
-        return error.headers
+    if hasattr(error, "headers"):
+        return dict(error.headers)
     if error.status_code == 503:
         return {"Retry-After": "5"}
     if isinstance(error, exceptions.UnsupportedMediaType):
-        return {"Accept": "application/json"}
+        return {"Accept": ", ".join(parser.media_type for parser in view.parser_classes if parser.media_type)}
     return {}
 
 

@@ -193,8 +193,12 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "authsvc",
     "VERSION": __version__,
     "DESCRIPTION": (
-        "Users, JSON Web Tokens and API keys. Sign up, log in for a bearer token, issue an API key with it, and call "
-        "services with `x-api-key`. Errors are `application/problem+json` (RFC 9457); times are UTC."
+        "Users, JSON Web Tokens and API keys. Errors are `application/problem+json` (RFC 9457); times are UTC.\n\n"
+        "## First steps\n\n"
+        "1. Sign up with `POST /auth/signup`, and log in with `POST /auth/login`.\n"
+        "2. Authorize as `bearer` with the `access_token` of the login.\n"
+        "3. Issue an API key with `POST /keys/create`, and keep its `key`: it is shown once.\n"
+        "4. Authorize as `apiKey` with the key, and call `GET /protected/service`."
     ),
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "OAS_VERSION": "3.1.0",
@@ -206,10 +210,14 @@ SPECTACULAR_SETTINGS = {
     ],
     "POSTPROCESSING_HOOKS": ["gateway.schema.add_forward_auth", "authsvc.openapi.finish"],
     "SERVE_INCLUDE_SCHEMA": False,
-    "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,
+    "SORT_OPERATIONS": False,  # in the order of the routes: sign-up first
 }
 CORS_ALLOWED_ORIGINS = CORS_ORIGINS
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-api-key", "x-request-id"]
+# What tracing, error reporting and fetch wrappers of web applications add by themselves.
+CORS_ALLOW_HEADERS += ["traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with"]
+CORS_ALLOW_HEADERS += ["idempotency-key", "if-none-match"]
 CORS_ALLOW_HEADERS += [name.lower() for name in CORS_HEADERS]
 CORS_EXPOSE_HEADERS = ["x-request-id", "link", "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy"]
 

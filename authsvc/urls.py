@@ -3,18 +3,19 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from authsvc import console, docs, health
+from authsvc import console, docs, front, health
 
 urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("apikeys.urls")),
     path("", include("gateway.urls")),
     path("protected/", include("protected.urls")),
-    path("openapi.json", docs.openapi),
-    path("docs", docs.swagger),
-    path("redoc", docs.redoc),
+    path("", front.front, name="front"),
+    path("openapi.json", docs.openapi, name="openapi"),
+    path("docs", docs.swagger, name="docs"),
+    path("redoc", docs.redoc, name="redoc"),
     path("livez", health.livez),
-    path("readyz", health.readyz),
+    path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics_text),
     path("admin/login/", console.login),
     path("admin/", admin.site.urls),

@@ -41,7 +41,7 @@ for_users = extend_schema(
     tags=["protected"],
     summary="For people",
     description="Looks at the bearer token only.",
-    responses={200: UserGreeting, **problems(401)},
+    responses={200: UserGreeting},
     examples=[example(USER)],
 )
 for_services = extend_schema(
@@ -49,7 +49,7 @@ for_services = extend_schema(
     tags=["protected"],
     summary="For services",
     description="Looks at the API key only.",
-    responses={200: ServiceGreeting, **problems(401, 429)},
+    responses={200: ServiceGreeting},
     examples=[example(SERVICE)],
 )
 for_both = extend_schema(
@@ -57,7 +57,7 @@ for_both = extend_schema(
     tags=["protected"],
     summary="For both",
     description="Takes either credential; the bearer token where both come.",
-    responses={200: Greeting, **problems(401, 429)},
+    responses={200: Greeting},
     examples=[example(USER)],
 )
 for_admins = extend_schema(
@@ -65,7 +65,7 @@ for_admins = extend_schema(
     tags=["protected"],
     summary="For the role admin",
     description="Looks at the bearer token only; 403 without the role.",
-    responses={200: UserGreeting, **problems(401, 403)},
+    responses={200: UserGreeting, **problems(403)},
     examples=[example(USER)],
 )
 for_reports = extend_schema(
@@ -73,6 +73,6 @@ for_reports = extend_schema(
     tags=["protected"],
     summary="For the scope reports:read",
     description="Takes either credential; 403 without the scope.",
-    responses={200: Greeting, **problems(401, 403, 429)},
+    responses={200: Greeting, **problems(403)},
     examples=[example(SERVICE)],
 )

@@ -42,11 +42,13 @@ ROUTES = {
     "/protected/admin": {"get"},
     "/protected/reports": {"get"},
 }
-ANONYMOUS = {"/auth/signup", "/keys/report", "/auth/password/reset", "/auth/email/verify"}
-BY_BODY = {
-    *("/auth/login", "/auth/refresh", "/auth/logout"),
+ANONYMOUS = {
+    *("/auth/signup", "/keys/report", "/auth/password/reset", "/auth/email/verify"),
     *("/auth/password/reset/confirm", "/auth/email/verify/confirm"),
 }
+BY_BODY = {"/auth/login", "/auth/refresh", "/auth/logout"}
+# What concerns an account or makes keys: an exchanged token is a 403 there.
+FOR_PEOPLE = re.compile(r"/auth/(sessions|password$)|/keys(?!/report)")
 OPEN = ANONYMOUS | BY_BODY
 EITHER = [{"bearer": []}, {"apiKey": []}]
 GUARDED = {
@@ -55,7 +57,7 @@ GUARDED = {
     "/protected/reports": EITHER,
     "/keys/{key_id}/rotate": EITHER,
     "/auth/verify": EITHER,
-    "/auth/introspect": EITHER,
+    "/auth/introspect": [*EITHER, {"client": []}],
     "/auth/token": [{"apiKey": []}, {"client": []}],
 }
 
@@ -112,19 +114,94 @@ def test_every_answer_in_json_has_an_example_that_is_one(document: dict[str, Any
     assert (lacking, wrong) == ([], [])
 
 
-def test_every_route_that_takes_a_key_may_say_that_its_limit_is_used_up(document: dict[str, Any]) -> None:
-    with_key = [(path, found) for path, _, found in operations(document) if {"apiKey": []} in found.get("security", [])]
-    assert {path for path, _ in with_key} >= {"/protected/service", "/protected/any", "/protected/reports"}
-    assert [path for path, found in with_key if "429" not in found["responses"]] == []
-
-
-def test_every_route_may_say_that_the_database_is_away_and_those_with_a_body_that_it_is_bad(
-    document: dict[str, Any],
-) -> None:
+def test_every_status_that_a_route_can_answer_is_documented(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
-        expected = {"503"} | ({"400", "413", "415"} if "requestBody" in operation else set())
+        expected = {"400", "408", "414", "431", "503"}
+        expected |= {"413", "415"} if "requestBody" in operation else set()
+        expected |= {"401", "429"} if any(operation.get("security", [])) else set()
+        expected |= {"403"} if FOR_PEOPLE.match(path) and path != "/auth/password/reset" else set()
         assert expected <= set(operation["responses"]), (path, method)
         assert set(operation["tags"]) <= {tag["name"] for tag in document["tags"]}, (path, method)
+
+
+def test_every_error_has_an_example_with_its_own_status_and_its_headers(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if status < "400":
+                continue
+            content = answer["content"]["application/problem+json"]
+            (example,) = [given["value"] for given in content["examples"].values()]
+            schema = {**content["schema"], "components": document["components"]}
+            assert [error.message for error in Draft202012Validator(schema).iter_errors(example)] == []
+            assert (example["status"], bool(example["detail"])) == (int(status), True), (path, method)
+            assert ("errors" in example) >= (status == "400"), (path, method)
+            assert ("Retry-After" in answer["headers"]) == (status in {"429", "503"}), (path, method)
+            assert ("WWW-Authenticate" in answer["headers"]) == (status == "401"), (path, method)
+
+
+def test_what_refuses_unknown_fields_is_closed_and_names_are_not_doubled(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    bodies = [
+        (content["schema"]["$ref"].rpartition("/")[2], media_type)
+        for _, _, operation in operations(document)
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
+    ]
+    names = {name for name, media_type in bodies if media_type == "application/json"} - {"LoginRequest"}
+    names |= {"LoginByUsername", "LoginByEmail"}
+    assert {"SignupRequest", "CreateKeyRequest", "ChangeKeyRequest", "ExchangeRequest"} < names
+    assert [name for name in names if schemas[name]["additionalProperties"] is not False] == []
+    assert [name for name in schemas if name.endswith("RequestRequest") or name.startswith("Patched")] == []
+
+
+def test_routes_are_in_the_order_in_which_they_are_used(document: dict[str, Any]) -> None:
+    paths = list(document["paths"])
+    assert paths[:4] == ["/auth/signup", "/auth/login", "/auth/refresh", "/auth/logout"]
+    assert [tag["name"] for tag in document["tags"]] == ["auth", "keys", "gateway", "protected"]
+    assert next(path for path in paths if path.startswith("/keys")) == "/keys/create"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "prefix", "server"),
+    [
+        (None, None, "/"),
+        (None, "/auth", "/auth"),
+        ("http://127.0.0.1:8000", None, "/"),
+        ("https://auth.example.com/a", "/a", "https://auth.example.com/a"),
+    ],
+)
+def test_the_document_names_its_server(
+    api: Api, settings: Any, public_url: str | None, prefix: str | None, server: str
+) -> None:
+    settings.FORCE_SCRIPT_NAME = prefix
+    if public_url is not None:
+        settings.PUBLIC_URL = public_url
+    assert api.get("/openapi.json").json()["servers"] == [{"url": server}]
+
+
+def test_the_examples_work_for_a_new_user_in_their_order(api: Api, document: dict[str, Any]) -> None:
+    def example(path: str) -> Any:
+        (found,) = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"].values()
+        return found["value"]
+
+    assert api.post("/auth/signup", example("/auth/signup")).status_code == 201
+    token = api.post("/auth/login", example("/auth/login")).json()["access_token"]
+    made = api.post("/keys/create", example("/keys/create"), token=token)
+    assert made.status_code == 201
+    assert api.post("/auth/token", example("/auth/token"), key=made.json()["key"]).status_code == 200
+    path = f"/keys/{made.json()['id']}/rotate"
+    assert api.post(path, example("/keys/{key_id}/rotate"), token=token).status_code == 201
+
+
+def test_a_login_is_by_name_or_by_address(api: Api, document: dict[str, Any], alices_token: str) -> None:
+    schema = {"$ref": "#/components/schemas/LoginRequest", "components": document["components"]}
+    bodies = {
+        200: [{"username": "alice", "password": PASSWORD}, {"email": "alice@example.com", "password": PASSWORD}],
+        400: [{"password": PASSWORD}, {"username": "alice", "email": "alice@example.com", "password": PASSWORD}],
+    }
+    for status, sent in bodies.items():
+        for body in sent:
+            assert Draft202012Validator(schema).is_valid(body) == (status == 200)
+            assert api.post("/auth/login", body).status_code == status
 
 
 @pytest.mark.django_db

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from authsvc import middleware
 from tests.conftest import Api
 
 ORIGIN = "http://localhost:3000"
@@ -81,6 +82,53 @@ def test_a_page_of_an_allowed_origin_may_call_the_api(api: Api, path: str) -> No
     assert (response.status_code, allowed["access-control-allow-origin"]) == (200, ORIGIN)
     assert {"authorization", "content-type", "x-api-key"} < set(allowed["access-control-allow-headers"].split(", "))
     assert "access-control-allow-credentials" not in allowed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("accept", "content-type", "traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with"),
+        *("idempotency-key", "if-none-match"),
+    ],
+)
+def test_a_page_may_send_what_tracing_and_fetch_wrappers_add(api: Api, name: str) -> None:
+    headers = {"Origin": ORIGIN, **PREFLIGHT, "Access-Control-Request-Headers": name}
+    allowed = cors_of(api.call("OPTIONS", "/auth/login", headers=headers))
+    assert name in allowed["access-control-allow-headers"].split(", ")
+
+
+def refused_origins(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged of refused origins."""
+    return [record.getMessage() for record in caplog.records if "CORS_ORIGINS" in record.getMessage()]
+
+
+def test_an_origin_that_is_refused_is_logged_once_with_the_name_of_the_setting(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    for origin in ["https://app.example.com", "https://app.example.com", "http://localhost:3001"]:
+        api.call("OPTIONS", "/auth/login", headers={"Origin": origin, **PREFLIGHT})
+        api.get("/auth/me", headers={"Origin": origin})
+    assert refused_origins(caplog) == [
+        f"browsers keep answers from pages of {origin}: it is not one of CORS_ORIGINS"
+        for origin in ("https://app.example.com", "http://localhost:3001")
+    ]
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "http://testserver", "null", "junk", "http://a\tb", "http://" + "a" * 300])
+def test_an_origin_that_is_allowed_or_our_own_or_none_is_not_logged(
+    api: Api, caplog: pytest.LogCaptureFixture, origin: str
+) -> None:
+    api.get("/auth/me", headers={"Origin": origin, "Host": "testserver"})
+    assert refused_origins(caplog) == []
+
+
+def test_a_flood_of_origins_is_logged_up_to_a_bound(
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "KNOWN_HOSTS", 3)
+    for number in range(5):
+        api.get("/auth/me", headers={"Origin": f"https://{number}.example.com"})
+    assert len(refused_origins(caplog)) == 3
 
 
 def test_a_page_of_an_allowed_origin_may_read_the_answers_headers(api: Api) -> None:

@@ -99,3 +99,11 @@ def test_a_default_public_url_needs_the_host_of_the_request(server: Server) -> N
         for origin in (server.url, "https://evil.example", "null")
     ]
     assert statuses == [200, 403, 403]
+
+
+def test_the_front_page_leads_below_the_path_and_the_document_names_its_server(below: Below) -> None:
+    page = below.call("GET", "/auth/", headers={"Accept": "text/html"})
+    links = re.findall(r'(?:href|src)="([^"]*)"', page.text)
+    assert (page.status_code, len(links) > 5) == (200, True)
+    assert {link: below.call("GET", link).status_code in {200, 302} for link in links} == dict.fromkeys(links, True)
+    assert below.call("GET", "/auth/openapi.json").json()["servers"] == [{"url": f"{ORIGIN}/auth"}]

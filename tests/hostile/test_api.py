@@ -38,6 +38,7 @@ ROUTES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "/auth/introspect": (("POST",), {"token": "x", "token_type_hint": "x", "tokens": ["x"]}),
     "/auth/token": (("POST",), {"scope": "a:b", "audience": "x"}),
     "/auth/verify": (("GET",), {}),
+    "/": (("GET",), {}),
     **{f"/protected/{name}": (("GET",), {}) for name in ("user", "service", "any", "admin", "reports")},
     **{f"/{name}": (("GET",), {}) for name in ("openapi.json", "docs", "redoc", "livez", "readyz", "metrics")},
 }

@@ -141,7 +141,8 @@ def test_a_prepared_update_in_a_transaction_ends_with_it(django_assert_num_queri
 def test_a_row_is_built_as_the_orm_builds_it(alice: User, django_assert_num_queries: Any) -> None:
     names = ("id", "username", "is_active")
     built, loaded = build(User, names, (alice.pk, "Alice", True, "more")), User.objects.only(*names).get()
-    assert (built, built.__dict__.keys()) == (loaded, loaded.__dict__.keys())
+    # What the ORM read is kept for a later save(), which what is built here never meets.
+    assert (built, built.__dict__.keys()) == (loaded, loaded.__dict__.keys() - {"loaded"})
     assert (built._state.adding, built._state.db) == (loaded._state.adding, loaded._state.db)
     with django_assert_num_queries(1):
         assert built.email == "alice@example.com"
