@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from accounts.judgement import judge
 from accounts.models import Session, User
 from accounts.tokens import AccessToken
+from authsvc.authorization import credentials
 
 SCHEME = "bearer"
 
@@ -46,6 +47,5 @@ def session_of(request: Request) -> Session:
 
 
 def bearer(header: str) -> str | None:
-    """Return what follows the scheme, which may be no token at all, or None where the scheme is not Bearer."""
-    scheme, _, encoded = header.partition(" ")
-    return encoded if scheme.lower() == SCHEME else None
+    """Return the credentials of a Bearer header, which need not be a token, or None for another scheme."""
+    return credentials(header, SCHEME)

@@ -26,5 +26,5 @@ class ConsoleBackend(ModelBackend):
         limit_address(settings.LOGIN_RATE, "login")
         try:
             return passwords.prove(username=username, password=password, where="console")
-        except InvalidCredential:
+        except (InvalidCredential, passwords.EmailNotConfirmed):
             return None

@@ -15,15 +15,24 @@ from accounts.models import Session, User
 from audit import services as audit
 from audit.events import Event
 from authsvc import metrics
-from authsvc.problems import InvalidCredential
+from authsvc.problems import InvalidCredential, ProblemException
+
+
+class EmailNotConfirmed(ProblemException):
+    """403: the password is right, and the address has to be confirmed before anybody can log in with it."""
+
+    status_code = 403
+    default_detail = "The e-mail address of this account is not confirmed; open the link that was mailed to it."
+    field, default_code = "email", "email_not_confirmed"
 
 
 def prove(*, username: str, password: str, where: str = "") -> User:
     """Return the user of that name or address whose password this is, with grants read.
 
-    Raises InvalidCredential, or LockedOut after too many failures. An unknown name costs the same bcrypt as a wrong
-    password, and a disabled user, a service account or an unconfirmed address is refused after it (ASVS 5.0, 6.3.8),
-    so that the time tells nobody who has an account. No transaction is open while bcrypt runs.
+    Raises InvalidCredential, LockedOut after too many failures, or EmailNotConfirmed after the right password, which is
+    not a failure. An unknown name costs the same bcrypt as a wrong password, and a disabled user or a service account
+    is rejected after it (ASVS 5.0, 6.3.8), so that the time does not reveal who has an account. No transaction is open
+    while bcrypt runs.
     """
     user: User | None = User.objects.known_as(username).first_with_grants()
     counted = lockout.counters(username, user)
@@ -33,6 +42,7 @@ def prove(*, username: str, password: str, where: str = "") -> User:
     reason = refusal(user, password)
     if user is not None and reason is None:
         lockout.reset_on_success(counted)
+        require_confirmed_email(user, where)
         metrics.logins.labels("ok").inc()
         return user
     lockout.count_failure(counted)
@@ -52,9 +62,16 @@ def refusal(user: User | None, password: str) -> str | None:
         return "user disabled"
     if user.is_service:
         return "service account"
-    if settings.REQUIRE_VERIFIED_EMAIL and user.email_verified_at is None:
-        return "address not confirmed"
     return None
+
+
+def require_confirmed_email(user: User, where: str) -> None:
+    """Raise EmailNotConfirmed, and record it, where REQUIRE_VERIFIED_EMAIL asks for an address that is confirmed."""
+    if settings.REQUIRE_VERIFIED_EMAIL and user.email_verified_at is None:
+        metrics.logins.labels("unconfirmed").inc()
+        reason = f"{where}: address not confirmed".removeprefix(": ")
+        audit.record(Event.USER_LOGIN_FAILED, subject=user, reason=reason)
+        raise EmailNotConfirmed
 
 
 def refuse_weak(password: str, user: User, field: str = "password") -> None:

@@ -9,21 +9,18 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
-from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
-from django.utils.http import base36_to_int, int_to_base36
 
 from accounts import authority, lockout, signals
 from accounts.authority import Right
+from accounts.link_tokens import confirmation_tokens, link_error, reset_tokens
 from accounts.models import User
 from accounts.passwords import refuse_weak, replace
-from accounts.tokens import MAX_ID
 from audit import services as audit
 from audit.events import Event
 from authsvc import limiter, mail, mailboxes
-from authsvc.problems import InvalidCredential
 
 MAILS = "5/hour"  # to one address for one purpose; more are silently not sent, for the answer tells nobody anything
 
@@ -64,48 +61,6 @@ If it was not you, leave it.
 """
 
 
-class OneTimeTokens(PasswordResetTokenGenerator):
-    """Django's: an HMAC under SECRET_KEY over what a use changes, so that none works twice; nothing is stored.
-
-    The user's ``security_stamp`` is in it too, so that after a restore no link is good for another user of that id.
-    """
-
-    def make(self, user: User) -> str:
-        """Return a token that names its user."""
-        return f"{int_to_base36(user.pk)}-{self.make_token(user)}"
-
-    def find(self, token: str) -> User | None:
-        """Return the user of a token that is good now, or None."""
-        number, _, rest = token.partition("-")
-        try:
-            user_id = base36_to_int(number)
-        except ValueError:
-            return None
-        user = User.objects.filter(pk=user_id, is_active=True, is_service=False).first() if user_id <= MAX_ID else None
-        return user if user is not None and self.check_token(user, rest) else None
-
-
-class ResetTokens(OneTimeTokens):
-    """Bound to the password, the address and the last login, as Django binds it: each of them voids the link."""
-
-    key_salt = "authsvc password reset"
-
-    def _make_hash_value(self, user: User, timestamp: int) -> str:
-        return f"{super()._make_hash_value(user, timestamp)}{user.security_stamp or ''}"
-
-
-class ConfirmationTokens(OneTimeTokens):
-    """Bound to the address and to its not being confirmed yet."""
-
-    key_salt = "authsvc address confirmation"
-
-    def _make_hash_value(self, user: User, timestamp: int) -> str:
-        return f"{user.pk}{user.email}{user.email_verified_at}{timestamp}{user.security_stamp or ''}"
-
-
-reset_tokens, confirmation_tokens = ResetTokens(), ConfirmationTokens()
-
-
 def ask_reset(*, email: str) -> None:
     """Mail a one-time link to the user of an address; the same work and the same answer where nobody has it."""
     user = User.objects.with_email(email).filter(is_active=True, is_service=False).first()
@@ -142,12 +97,10 @@ def reset(*, token: str, new_password: str, keep_keys: bool = False) -> None:
     """Set a new password with a token from the mail, which proves the address too; every session ends.
 
     Where the address was not confirmed before, somebody else may have signed up with it: every key is revoked, unless
-    ``keep_keys`` is given and ``may_keep_keys``. Raises InvalidCredential for a token that is not good (any more),
-    ValidationError on ``new_password`` or ``keep_keys``.
+    ``keep_keys`` is given and ``may_keep_keys``. Raises ValidationError on ``token`` for a link that cannot be used,
+    and on ``new_password`` or ``keep_keys``.
     """
     user = reset_tokens.find(token)
-    if user is None:
-        raise InvalidCredential("reset token")
     if keep_keys and not may_keep_keys(user):
         message = "Only an account that was never asked to confirm its address can keep its keys so."
         raise ValidationError({"keep_keys": ValidationError(message, code="not_allowed")})
@@ -156,7 +109,7 @@ def reset(*, token: str, new_password: str, keep_keys: bool = False) -> None:
     reason = "password reset before the address was confirmed" if unproven else ""
     proven_at = user.email_verified_at or timezone.now()
     if not replace(user, new_password, Event.USER_PASSWORD_RESET, revoke_keys=reason, email_verified_at=proven_at):
-        raise InvalidCredential("reset token used meanwhile")
+        raise link_error("used")  # meanwhile
     lockout.clear(user)
 
 
@@ -173,11 +126,12 @@ def send_confirmation(user: User) -> None:
 
 
 def confirm(*, token: str) -> None:
-    """Note that an address is its user's. Raises InvalidCredential for a token that is not good (any more)."""
+    """Confirm the address of a user; a second time changes nothing. Raises ValidationError on ``token``."""
     user = confirmation_tokens.find(token)
-    if user is None or not mark_confirmed(user=user, actor=user):
-        raise InvalidCredential("confirmation token")
-    lockout.clear(user)
+    if mark_confirmed(user=user, actor=user):
+        lockout.clear(user)
+    elif not is_confirmed(user):
+        raise link_error("used")  # the address was changed meanwhile
 
 
 @transaction.atomic
@@ -197,6 +151,12 @@ def mark_confirmed(*, user: User, actor: User) -> bool:
 def nobody(email: str) -> User:
     """Return the user that work is done for where an address has none: without an id."""
     return User(pk=0, username=email, email=email)
+
+
+def is_confirmed(user: User) -> bool:
+    """Return whether the address of a user, as it was read, is confirmed."""
+    confirmed = User.objects.filter(pk=user.pk, email=user.email, email_verified_at__isnull=False)
+    return bool(confirmed.exists())
 
 
 def send(user: User, subject: str, text: str, page: str, token: str, *, keys: str = "") -> None:

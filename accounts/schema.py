@@ -1,10 +1,13 @@
 """What /openapi.json says of the routes under /auth."""
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 
 from accounts import serializers
-from authsvc.openapi import BODY, example, problems
+from accounts.link_tokens import MESSAGES
+from accounts.passwords import EmailNotConfirmed
+from authsvc.openapi import example, problem_example, problems
 
+NOT_CONFIRMED = EmailNotConfirmed().errors[0]
 PASSWORD = "correct-horse-battery"  # noqa: S105  an example, and no one's
 
 signup = extend_schema(
@@ -12,12 +15,14 @@ signup = extend_schema(
     tags=["auth"],
     summary="Sign up",
     description=(
-        "Makes a user. Name and address are unique whatever their case and Unicode form: a taken one answers 400 with "
+        "Creates a user. Names and addresses are unique whatever their case and Unicode form; a duplicate is 400 with "
         '`errors[].code = "unique"`. 403 where the operator has closed sign-up.'
     ),
     request=serializers.SignupRequest,
-    responses={201: serializers.UserResponse, **problems(*BODY, 403)},
+    responses={201: serializers.UserResponse, **problems(400, 403, 429)},
     examples=[
+        problem_example(400, {"field": "username", "code": "unique", "message": "This username is taken."}),
+        problem_example(403, detail="Sign-up is closed here; ask the operator for an account."),
         example({"email": "alice@example.com", "username": "alice", "password": PASSWORD}, request=True),
         example(
             {
@@ -35,19 +40,26 @@ login = extend_schema(
     tags=["auth"],
     summary="Log in",
     description=(
-        "Exchanges a password for an access token. An unknown user, a wrong password and a disabled user answer the "
-        "same 401 after the same time. 429 after 5 failures within 15 minutes of one user from one address, or 100 "
-        "from one address."
+        "Exchanges a password for tokens. Send `username` or `email`; either takes a name or an address. An unknown "
+        "user, a wrong password and a disabled user get the same 401 after the same time. 403 with the code "
+        "`email_not_confirmed` for the right password, where the address has to be confirmed first. 429 after 5 "
+        "failures within 15 minutes of one user from one address, or 100 from one address."
     ),
-    request=serializers.LoginRequest,
-    responses={200: serializers.LoginResponse, **problems(*BODY, 401, 429)},
+    request=PolymorphicProxySerializer(
+        component_name="LoginRequest",
+        serializers=[serializers.LoginByUsername, serializers.LoginByEmail],
+        resource_type_field_name=None,
+    ),
+    responses={200: serializers.LoginResponse, **problems(401, 403, 429)},
     examples=[
         example({"username": "alice", "password": PASSWORD}, request=True),
+        problem_example(403, NOT_CONFIRMED, detail=NOT_CONFIRMED["message"]),
         example(
             {"access_token": "eyJhbGciOi…", "token_type": "bearer", "expires_in": 1800, "refresh_token": "eyJhbGciOi…"}
         ),
     ],
 )
+MAILED = "1-3f9a…"  # the token of a link
 REFRESH = "eyJhbGciOi…"
 PAIR = {"access_token": "eyJhbGciOi…", "token_type": "bearer", "expires_in": 1800, "refresh_token": REFRESH}
 
@@ -56,30 +68,30 @@ refresh = extend_schema(
     tags=["auth"],
     summary="Refresh",
     description=(
-        "Exchanges a refresh token for a new pair; it is spent thereby. Of parallel calls with one token one succeeds. "
-        "A token that was spent longer than 10 seconds ago is taken for stolen and ends its whole session. The "
-        "session's end stays where the login put it."
+        "Exchanges a refresh token for a new pair; each refresh token works once. Of parallel calls with one token one "
+        "succeeds. A token that was spent more than 10 seconds ago counts as stolen and ends its session. A refresh "
+        "does not prolong the session."
     ),
     request=serializers.RefreshRequest,
-    responses={200: serializers.LoginResponse, **problems(*BODY, 401)},
+    responses={200: serializers.LoginResponse, **problems(401)},
     examples=[example({"refresh_token": REFRESH}, request=True), example(PAIR)],
 )
 logout = extend_schema(
     operation_id="logout",
     tags=["auth"],
     summary="Log out",
-    description="Ends the session of a refresh token: its access tokens are refused from the next request on.",
+    description="Ends the session of a refresh token; its access tokens fail from the next request on.",
     request=serializers.RefreshRequest,
-    responses={204: None, **problems(*BODY, 401)},
+    responses={204: None, **problems(401)},
     examples=[example({"refresh_token": REFRESH}, request=True)],
 )
 list_sessions = extend_schema(
     operation_id="listSessions",
     tags=["auth"],
     summary="List my sessions",
-    description="The sessions that live, newest first; the next page is in `Link`.",
+    description="Live sessions, newest first. The `Link` header has the next page.",
     parameters=[serializers.ListSessionsQuery],
-    responses={200: serializers.SessionResponse(many=True), **problems(400, 401)},
+    responses={200: serializers.SessionResponse(many=True), **problems(403)},
     examples=[
         example(
             {
@@ -98,70 +110,82 @@ end_sessions = extend_schema(
     operation_id="endSessions",
     tags=["auth"],
     summary="End all my sessions",
-    description="This one too. API keys stay.",
-    responses={204: None, **problems(401)},
+    description="Ends every session, including this one. API keys are not affected.",
+    responses={204: None, **problems(403)},
 )
 end_session = extend_schema(
     operation_id="endSession",
     tags=["auth"],
     summary="End one of my sessions",
-    description="204 also the second time; 404 for one that is absent or not yours.",
-    responses={204: None, **problems(401, 404)},
+    description="204 also the second time; 404 for one that does not exist or is not yours.",
+    responses={204: None, **problems(403, 404)},
 )
 change_password = extend_schema(
     operation_id="changePassword",
     tags=["auth"],
     summary="Change my password",
-    description="Every session but this one ends. 429 after too many wrong guesses of the current password.",
+    description="Ends every other session. 429 after too many wrong guesses of the current password.",
     request=serializers.PasswordRequest,
-    responses={204: None, **problems(*BODY, 401, 429)},
-    examples=[example({"current_password": PASSWORD, "new_password": "battery-staple-correct"}, request=True)],
+    responses={204: None, **problems(400, 403)},
+    examples=[
+        example({"current_password": PASSWORD, "new_password": "battery-staple-correct"}, request=True),
+        problem_example(
+            400,
+            {"field": "current_password", "code": "invalid_password", "message": "This is not the current password."},
+        ),
+    ],
 )
 ask_reset = extend_schema(
     operation_id="askPasswordReset",
     tags=["auth"],
-    summary="Ask for a mail to set a new password",
-    description="The same 202 whether or not anybody has the address. The link works once, for 30 minutes.",
+    summary="Request a password reset by mail",
+    description="202 whether or not an account has this address. The mailed link works once, for 30 minutes.",
     request=serializers.AddressRequest,
-    responses={202: serializers.AcceptedResponse, **problems(*BODY, 429)},
+    responses={202: serializers.AcceptedResponse, **problems(429)},
     examples=[example({"email": "alice@example.com"}, request=True), example({"status": "accepted"})],
 )
 reset = extend_schema(
     operation_id="resetPassword",
     tags=["auth"],
-    summary="Set a new password by the token from the mail",
+    summary="Set a new password with the token of the mail",
     description=(
-        "Every session ends. Where the address was never confirmed, every API key of the account is revoked too. "
-        "401 for a token that is wrong, used or too old."
+        "Ends every session. Where the address was never confirmed, every API key of the account is revoked too. A "
+        "link that cannot be used is a 400 with the code `used`, `expired` or `invalid`."
     ),
     request=serializers.ResetRequest,
-    responses={204: None, **problems(*BODY, 401)},
-    examples=[example({"token": "1-d1x2y3-0a1b…", "new_password": "battery-staple-correct"}, request=True)],
+    responses={204: None, **problems(400)},
+    examples=[
+        example({"token": MAILED, "new_password": "battery-staple-correct"}, request=True),
+        problem_example(400, {"field": "token", "code": "expired", "message": MESSAGES["expired"]}),
+    ],
 )
 ask_verification = extend_schema(
     operation_id="askEmailVerification",
     tags=["auth"],
-    summary="Ask for a mail to confirm an address",
-    description="The same 202 for everybody. Sign-up sends one by itself.",
+    summary="Request a confirmation mail",
+    description="202 whether or not an account has this address. Sign-up sends the first one.",
     request=serializers.AddressRequest,
-    responses={202: serializers.AcceptedResponse, **problems(*BODY, 429)},
+    responses={202: serializers.AcceptedResponse, **problems(429)},
     examples=[example({"email": "alice@example.com"}, request=True), example({"status": "accepted"})],
 )
 verify_email = extend_schema(
     operation_id="verifyEmail",
     tags=["auth"],
-    summary="Confirm an address by the token from the mail",
-    description="401 for a token that is wrong, used or too old.",
+    summary="Confirm an address with the token of the mail",
+    description="204 also the second time. A link that cannot be used is 400: `used`, `expired` or `invalid`.",
     request=serializers.TokenRequest,
-    responses={204: None, **problems(*BODY, 401)},
-    examples=[example({"token": "1-d1x2y3-0a1b…"}, request=True)],
+    responses={204: None, **problems(400)},
+    examples=[
+        example({"token": MAILED}, request=True),
+        problem_example(400, {"field": "token", "code": "invalid", "message": MESSAGES["invalid"]}),
+    ],
 )
 me = extend_schema(
     operation_id="me",
     tags=["auth"],
     summary="Who am I",
-    description="The user behind the bearer token, with roles and scopes as they are now, not as the token has them.",
-    responses={200: serializers.MeResponse, **problems(401)},
+    description="The user of the bearer token, with the roles and scopes of this moment, not those in the token.",
+    responses={200: serializers.MeResponse},
     examples=[
         example(
             {"id": 1, "email": "alice@example.com", "username": "alice", "roles": ["admin"], "scopes": ["reports:read"]}

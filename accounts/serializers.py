@@ -1,5 +1,6 @@
 """The bodies of /auth, in and out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.validators import validate_email
@@ -28,10 +29,38 @@ class SignupRequest(StrictSerializer):
     password = StrictCharField(max_length=1024, trim_whitespace=False, help_text=PASSWORD)
 
 
-class LoginRequest(StrictSerializer):
-    """A user's name or e-mail address, and the password."""
+LOGIN_NAME = "Username or e-mail address, in any case."
 
-    username = StrictCharField(max_length=254, help_text="Username or e-mail address, in any case.")
+
+class LoginRequest(StrictSerializer):
+    """``username`` or ``email``, each of which takes a name or an address, and the password."""
+
+    username = StrictCharField(max_length=254, help_text=LOGIN_NAME)
+    email = StrictCharField(max_length=254, required=False, help_text=LOGIN_NAME)
+    password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return ``username`` and ``password``, whichever of the two fields was sent."""
+        if isinstance(data, Mapping) and "email" in data:
+            self.fields["username"].required = False
+        found = super().to_internal_value(data)
+        if "email" in found and "username" in found:
+            message = "Send username or email, not both."
+            raise serializers.ValidationError({"email": message}, code="exclusive")
+        return {"username": found.get("username", found.get("email")), "password": found["password"]}
+
+
+class LoginByUsername(StrictSerializer):
+    """A login in the document, which cannot say otherwise that exactly one of two fields is required."""
+
+    username = StrictCharField(max_length=254, help_text=LOGIN_NAME)
+    password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+
+class LoginByEmail(StrictSerializer):
+    """The same with ``email``."""
+
+    email = StrictCharField(max_length=254, help_text=LOGIN_NAME)
     password = StrictCharField(max_length=1024, trim_whitespace=False)
 
 

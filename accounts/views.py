@@ -1,6 +1,7 @@
 """/auth: sign up, log in, sessions, passwords, who am I."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -15,7 +16,7 @@ from accounts.models import Session
 from accounts.permissions import IsPerson, IsUser
 from accounts.tokens import TokenPair
 from authsvc.api import parse, parse_query
-from authsvc.apiview import ApiView, Response
+from authsvc.apiview import ApiView, Response, without_parameters
 from authsvc.pagination import link_to, page
 from authsvc.problems import reading_only
 from authsvc.throttling import limit_address
@@ -90,6 +91,8 @@ class OwnView(ApiView):
 
 class SessionsView(OwnView):
     """The bearer's sessions: list them, or end all."""
+
+    query_serializers = MappingProxyType({"GET": serializers.ListSessionsQuery})
 
     @schema.list_sessions
     def get(self, request: Request) -> Response:
@@ -199,6 +202,7 @@ def tokens(pair: TokenPair) -> Response:
 
 
 @reading_only
+@without_parameters
 def jwks(request: HttpRequest) -> HttpResponse:
     """/.well-known/jwks.json: the keys that verify access tokens elsewhere; none under HS256 (RFC 7517)."""
     headers = {"Cache-Control": f"public, max-age={keyring.MAX_AGE}"}

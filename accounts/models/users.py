@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from django.contrib.auth.hashers import check_password, make_password
@@ -124,6 +125,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     scopes: frozenset[str]
     # Whether a password was set that is not stored yet.
     has_new_password = False
+    # The columns as they were read or stored last; empty for an instance that the ORM has not read.
+    loaded: Mapping[str, Any] = MappingProxyType({})
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -198,19 +201,43 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().set_unusable_password()
         self.has_new_password = True
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the user. A new password of one who was there is written alone, in one transaction with its effects.
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> User:
+        user = super().from_db(db, field_names, values, **options)
+        user.loaded = dict(zip(field_names, values, strict=False))
+        return user
 
-        Django's own forms and commands read a user, wait for a person to type, and write all of it back: the rest of
-        the row may have changed meanwhile.
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        super().refresh_from_db(*args, **kwargs)
+        self.loaded = self._columns()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the user; a new password of an existing one is stored in one transaction with its effects.
+
+        Together with a new password, and without ``update_fields``, only what was changed on this instance is written:
+        Django's own forms and commands read a user, wait for a person to type, and save the whole row, which may have
+        changed meanwhile.
         """
-        if self._state.adding or not self.has_new_password:
+        fields = kwargs.get("update_fields")
+        if self._state.adding or not self.has_new_password or (fields is not None and "password" not in fields):
             super().save(*args, **kwargs)
-            return
-        with transaction.atomic():
-            super().save(update_fields=["password"])
-            password_changed.send(sender=User, user=self)
-        self.has_new_password = False
+        else:
+            with transaction.atomic():
+                super().save(
+                    *args, **{**kwargs, "update_fields": self._changed_columns() if fields is None else fields}
+                )
+                password_changed.send(sender=User, user=self)
+            self.has_new_password = False
+        self.loaded = self._columns()
+
+    def _changed_columns(self) -> list[str]:
+        """Return the password's column, and every other one that differs from what was read."""
+        values, loaded = self._columns() if self.loaded else {}, self.loaded
+        changed = {name for name, value in values.items() if name not in loaded or loaded[name] != value}
+        return sorted(changed | {"password"})
+
+    def _columns(self) -> dict[str, Any]:
+        return {f.attname: vars(self)[f.attname] for f in self._meta.concrete_fields if f.attname in vars(self)}
 
     def grant(self, scope_names: str | None, role_names: str | None = None) -> None:
         """Take in the scopes, and the roles where they matter, as a query read them."""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from django.core import mail
 
 from authsvc.mail import _outbox
-from tests.conftest import Api
+from tests.conftest import Api, errors_of
 
 
 def sent() -> list[Any]:
@@ -36,6 +36,13 @@ def mailed(api: Api, route: str, email: str) -> str:
     assert api.post(route, {"email": email}).status_code == 202
     (message,) = sent()[before:]
     return token_in(message)
+
+
+def link_error_of(response: Any) -> str:
+    """Return the code of a link that cannot be used, after checking that the answer asks for no credential."""
+    ((field, code),) = errors_of(response)
+    assert (field, response.has_header("WWW-Authenticate")) == ("token", False)
+    return code
 
 
 def api_from(address: str) -> Api:

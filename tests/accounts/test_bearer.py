@@ -53,7 +53,8 @@ def deep(claims: Claims) -> str:
 
 BAD: dict[str, Callable[[Claims], str]] = {
     "empty": lambda claims: "",
-    "two spaces": lambda claims: f" {sign(claims)}",
+    "a tab before it": lambda claims: f"\t{sign(claims)}",
+    "a space and a tab before it": lambda claims: f" \t{sign(claims)}",
     "something after it": lambda claims: f"{sign(claims)} x",
     "a comma after it": lambda claims: f"{sign(claims)}, Basic eDp5",
     "one part": lambda claims: "junk",
@@ -215,6 +216,7 @@ def test_a_bearer_that_is_bad_by_itself_costs_no_query(
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_scheme_is_read_in_any_case(api: Api, alices_token: str, scheme: str) -> None:
     assert api.get("/auth/me", headers={"Authorization": f"{scheme} {alices_token}"}).status_code == 200
+    assert api.get("/auth/verify", headers={"Authorization": f"{scheme}   {alices_token}"}).status_code == 200
     assert api.get("/auth/me", headers={"Authorization": f"{scheme} x"}).json() == BAD_CREDENTIAL
     assert api.get("/auth/me", headers={"Authorization": scheme}).json() == BAD_CREDENTIAL
 

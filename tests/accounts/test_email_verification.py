@@ -14,10 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import proofs
-from accounts.models import User
+from accounts.models import Lockout, User
 from accounts.services import make_service_account, set_active
 from tests.accounts.conftest import SIGNUP, at_once
-from tests.accounts.mails import link_in, mailed, sent, token_in
+from tests.accounts.mails import link_error_of, link_in, mailed, sent, token_in
 from tests.apikeys.forms import form_with
 from tests.audit.conftest import events
 from tests.conftest import BAD_CREDENTIAL, Api, errors_of
@@ -28,6 +28,19 @@ RESET, RESET_CONFIRM = "/auth/password/reset", "/auth/password/reset/confirm"
 LOGIN = {"username": "alice", "password": PASSWORD}
 USERS = "/admin/accounts/user/"
 START = "2027-01-31T12:00:00Z"
+NOT_CONFIRMED = {
+    "type": "about:blank",
+    "title": "Forbidden",
+    "status": 403,
+    "detail": "The e-mail address of this account is not confirmed; open the link that was mailed to it.",
+    "errors": [
+        {
+            "field": "email",
+            "code": "email_not_confirmed",
+            "message": "The e-mail address of this account is not confirmed; open the link that was mailed to it.",
+        }
+    ],
+}
 TEXT = """\
 Somebody, most likely you, gave this address for the account Alice.
 
@@ -103,21 +116,27 @@ def test_the_answer_and_the_work_are_the_same_where_there_is_nothing_to_confirm(
     assert [message.to for message in sent()] == [["alice@example.com"]]
 
 
-def test_the_link_confirms_the_address_once_and_it_is_recorded(api: Api, alice: User, token: str) -> None:
-    with time_machine.travel(timezone.now().replace(microsecond=0), tick=False):
-        answers, now = [confirm(api, token), confirm(api, token)], timezone.now()
-    assert [answer.status_code for answer in answers] == [204, 401]
-    assert (answers[0].content, answers[1].json()) == (b"", BAD_CREDENTIAL)
+def test_the_link_confirms_the_address_and_it_is_recorded_once(api: Api, alice: User, token: str) -> None:
+    with time_machine.travel(timezone.now().replace(microsecond=0), tick=False) as clock:
+        answers, now = [confirm(api, token)], timezone.now()
+        answers.append(confirm(api, token))
+        clock.shift(3600)
+        answers.append(confirm(api, token))
+    assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 3
     assert User.objects.get(pk=alice.pk).email_verified_at == now
-    assert events()[-1] == ("user:email_confirmed", "Alice", "Alice", "")
+    assert [event for event in events() if event[0] == "user:email_confirmed"] == [
+        ("user:email_confirmed", "Alice", "Alice", "")
+    ]
 
 
-@pytest.mark.parametrize(("seconds", "status"), [(1800, 204), (1801, 401)], ids=["last", "late"])
+@pytest.mark.parametrize(("seconds", "status"), [(1800, 204), (1801, 400)], ids=["last", "late"])
 def test_it_works_for_thirty_minutes_to_the_second(api: Api, alice: User, seconds: int, status: int) -> None:
     with time_machine.travel(START, tick=False) as clock:
         token = mailed(api, ASK, "alice@example.com")
         clock.shift(seconds)
-        assert confirm(api, token).status_code == status
+        response = confirm(api, token)
+        assert response.status_code == status
+        assert status == 204 or link_error_of(response) == "expired"
     assert is_confirmed(alice) is (status == 204)
 
 
@@ -133,11 +152,14 @@ def turn_into_a_service(alice: User) -> None:
     User.objects.filter(pk=alice.pk).update(is_service=True)
 
 
-@pytest.mark.parametrize("happen", [change_address, disable, turn_into_a_service])
-def test_what_happens_in_between_voids_it(api: Api, alice: User, token: str, happen: Callable[[User], None]) -> None:
+@pytest.mark.parametrize(
+    ("happen", "code"), [(change_address, "used"), (disable, "invalid"), (turn_into_a_service, "invalid")]
+)
+def test_what_happens_in_between_voids_it(
+    api: Api, alice: User, token: str, happen: Callable[[User], None], code: str
+) -> None:
     happen(alice)
-    response = confirm(api, token)
-    assert (response.status_code, response.json()) == (401, BAD_CREDENTIAL)
+    assert link_error_of(confirm(api, token)) == code
     assert not is_confirmed(alice)
 
 
@@ -152,9 +174,7 @@ def test_a_login_and_a_new_password_in_between_do_not_matter(api: Api, alice: Us
     "text", ["junk", "-", "1-", "x" * 10_000, "é-é-é"], ids=["junk", "dash", "no rest", "long", "letters"]
 )
 def test_a_token_that_is_none_is_refused(api: Api, alice: User, text: str) -> None:
-    response = confirm(api, text)
-    assert (response.status_code, response.json()) == (401, BAD_CREDENTIAL)
-    assert response["WWW-Authenticate"] == 'Bearer realm="authsvc"'
+    assert link_error_of(confirm(api, text)) == "invalid"
 
 
 def test_a_token_that_sets_a_password_and_one_of_another_user_confirm_nothing(
@@ -162,7 +182,7 @@ def test_a_token_that_sets_a_password_and_one_of_another_user_confirm_nothing(
 ) -> None:
     reset = mailed(api, RESET, "alice@example.com")
     crossed = f"{mailed(api, ASK, 'bob@example.com').partition('-')[0]}-{token.partition('-')[2]}"
-    assert [confirm(api, text).status_code for text in (reset, crossed)] == [401, 401]
+    assert [link_error_of(confirm(api, text)) for text in (reset, crossed)] == ["invalid", "invalid"]
     assert (is_confirmed(alice), is_confirmed(bob)) == (False, False)
 
 
@@ -193,10 +213,22 @@ def test_one_address_asks_thirty_times_a_minute_for_either_mail(api: Api, db: No
     assert answers == [202] * 30 + [429] * 2
 
 
+def test_an_address_that_changes_while_it_is_confirmed_is_not_confirmed(
+    api: Api, alice: User, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed_meanwhile(*, user: User, actor: User) -> bool:
+        change_address(user)
+        return False
+
+    monkeypatch.setattr(proofs, "mark_confirmed", changed_meanwhile)
+    assert link_error_of(confirm(api, token)) == "used"
+    assert not is_confirmed(alice)
+
+
 @pytest.mark.django_db(transaction=True)
-def test_of_parallel_uses_of_one_link_one_confirms(api: Api, alice: User, token: str) -> None:
+def test_of_parallel_uses_of_one_link_one_is_recorded(api: Api, alice: User, token: str) -> None:
     answers = at_once([lambda: confirm(Api(), token).status_code] * 8)
-    assert sorted(answers) == [204] + [401] * 7
+    assert answers == [204] * 8
     assert [event for event, *_ in events()].count("user:email_confirmed") == 1
 
 
@@ -204,17 +236,39 @@ def test_of_parallel_uses_of_one_link_one_confirms(api: Api, alice: User, token:
 
 
 @pytest.mark.usefixtures("required", "alice")
-@pytest.mark.parametrize("word", [PASSWORD, "wrong"], ids=["right password", "wrong password"])
-def test_a_login_before_it_is_refused_like_any_other(api: Api, word: str) -> None:
-    response = api.post("/auth/login", {**LOGIN, "password": word})
-    reason = "address not confirmed" if word == PASSWORD else "password wrong"
+def test_a_login_with_the_right_password_before_it_is_told_so(api: Api) -> None:
+    response = api.post("/auth/login", LOGIN)
+    assert (response.status_code, response.json()) == (403, NOT_CONFIRMED)
+    assert (response["Content-Type"], response.has_header("WWW-Authenticate")) == ("application/problem+json", False)
+    assert events()[-1] == ("user:login_failed", "", "Alice", "address not confirmed")
+
+
+@pytest.mark.usefixtures("required", "alice")
+def test_a_login_with_a_wrong_password_before_it_is_rejected_like_any_other(api: Api) -> None:
+    response = api.post("/auth/login", {**LOGIN, "password": "wrong"})
     assert (response.status_code, response.json()) == (401, BAD_CREDENTIAL)
-    assert events()[-1] == ("user:login_failed", "", "Alice", reason)
+    assert events()[-1] == ("user:login_failed", "", "Alice", "password wrong")
+
+
+@pytest.mark.usefixtures("required")
+def test_the_right_password_before_it_does_not_count_as_a_failure(api: Api, token: str) -> None:
+    assert [api.post("/auth/login", LOGIN).status_code for _ in range(8)] == [403] * 8
+    assert not Lockout.objects.filter(failures__gt=0).exists()
+    assert confirm(api, token).status_code == 204
+    assert api.post("/auth/login", LOGIN).status_code == 200
+
+
+@pytest.mark.usefixtures("required")
+@pytest.mark.parametrize("column", [{"is_active": False}, {"is_service": True}], ids=str)
+def test_who_cannot_log_in_at_all_is_not_told_of_the_address(api: Api, alice: User, column: dict[str, bool]) -> None:
+    User.objects.update(**column)
+    response = api.post("/auth/login", LOGIN)
+    assert (response.status_code, response.json()) == (401, BAD_CREDENTIAL)
 
 
 @pytest.mark.usefixtures("required")
 def test_the_link_opens_the_login(api: Api, token: str) -> None:
-    assert api.post("/auth/login", LOGIN).status_code == 401
+    assert api.post("/auth/login", LOGIN).status_code == 403
     assert confirm(api, token).status_code == 204
     assert api.post("/auth/login", LOGIN).status_code == 200
 
@@ -248,7 +302,7 @@ def test_a_sign_up_sends_the_mail_and_its_link_opens_the_login(api: Api, db: Non
     assert api.post("/auth/signup", SIGNUP).status_code == 201
     (message,) = sent()
     login = {"username": "carol", "password": SIGNUP["password"]}
-    assert (message.to, api.post("/auth/login", login).status_code) == (["carol@example.com"], 401)
+    assert (message.to, api.post("/auth/login", login).status_code) == (["carol@example.com"], 403)
     assert confirm(api, token_in(message)).status_code == 204
     assert api.post("/auth/login", login).status_code == 200
 

@@ -235,3 +235,27 @@ def test_a_login_whose_user_changes_meanwhile_is_proven_anew_but_not_for_ever(
     response = api.post("/auth/login", LOGIN)
     assert (response.status_code, Renewing.left) == (status, 0)
     assert status == 200 or response.json() == BAD_CREDENTIAL
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize("field", ["username", "email"])
+@pytest.mark.parametrize("value", ["alice", "ALICE", "alice@example.com"])
+def test_either_field_takes_a_name_or_an_address(api: Api, field: str, value: str) -> None:
+    response = api.post("/auth/login", {field: value, "password": PASSWORD})
+    assert (response.status_code, response.json().get("token_type")) == (200, "bearer")
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({"password": PASSWORD}, [("username", "required")]),
+        ({"username": "alice", "email": "alice", "password": PASSWORD}, [("email", "exclusive")]),
+        ({"email": "", "password": PASSWORD}, [("email", "blank")]),
+        ({"email": None, "password": PASSWORD}, [("email", "null")]),
+        ({"email": "alice"}, [("password", "required")]),
+        ({}, [("username", "required"), ("password", "required")]),
+    ],
+)
+def test_a_login_names_one_of_the_two(api: Api, body: Any, errors: list[tuple[str, str]]) -> None:
+    assert errors_of(api.post("/auth/login", body)) == errors

@@ -69,6 +69,58 @@ def test_cleaning_a_user_folds_the_names_and_refuses_one_taken(alice: User) -> N
     assert str(alice) == "Alice"
 
 
+def test_what_is_changed_beside_a_new_password_is_stored_with_it(alice: User) -> None:
+    user = User.objects.get(pk=alice.pk)
+    User.objects.update(email="meanwhile@example.com")
+    user.is_staff = True
+    user.set_password("another-horse-battery")
+    user.username = "Alicia"
+    user.save()
+    stored = User.objects.get(pk=alice.pk)
+    assert stored.check_password("another-horse-battery")
+    assert (stored.is_staff, stored.username, stored.email) == (True, "Alicia", "meanwhile@example.com")
+
+
+def test_what_was_read_again_or_stored_before_counts_as_unchanged(alice: User) -> None:
+    user = User.objects.create_user("dora", "dora@example.com", PASSWORD)
+    user.is_staff = True
+    user.save(update_fields=["is_staff"])
+    User.objects.filter(pk=user.pk).update(email="again@example.com")
+    user.refresh_from_db(fields=["email"])
+    User.objects.filter(pk=user.pk).update(is_staff=False, email="meanwhile@example.com")
+    user.set_password("another-horse-battery")
+    user.save()
+    stored = User.objects.get(pk=user.pk)
+    assert (stored.is_staff, stored.email) == (False, "meanwhile@example.com")
+    assert stored.check_password("another-horse-battery")
+
+
+def test_columns_that_are_named_are_stored_and_no_others(alice: User) -> None:
+    user = User.objects.get(pk=alice.pk)
+    user.is_staff = user.is_superuser = True
+    user.set_password("another-horse-battery")
+    user.save(update_fields=["is_staff"])
+    stored = User.objects.get(pk=alice.pk)
+    assert (stored.is_staff, stored.is_superuser, stored.check_password(PASSWORD)) == (True, False, True)
+    user.save(update_fields=["password", "is_superuser"])
+    stored = User.objects.get(pk=alice.pk)
+    assert (stored.is_superuser, stored.check_password("another-horse-battery")) == (True, True)
+
+
+def test_columns_that_were_not_read_are_not_stored(alice: User) -> None:
+    user = User.objects.only("username").get(pk=alice.pk)
+    user.set_password("another-horse-battery")
+    User.objects.update(email="meanwhile@example.com")
+    user.is_staff = True
+    user.save()
+    stored = User.objects.get(pk=alice.pk)
+    assert (stored.email, stored.is_staff, stored.check_password("another-horse-battery")) == (
+        "meanwhile@example.com",
+        True,
+        True,
+    )
+
+
 @pytest.mark.parametrize("name", ["admin", "Team-7", "a.b_c:d"])
 def test_a_role_has_a_name_that_can_stand_in_a_list(name: str) -> None:
     role = Role(name=name)

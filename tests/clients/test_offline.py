@@ -63,6 +63,9 @@ def test_a_token_tells_who_it_is_for_as_long_as_it_lives(signing: Server) -> Non
     with OfflineVerifier(signing.url) as verifier:
         who = Identity(ann.id, "", "jwt", None, frozenset({ann.name}), frozenset({"reports:read"}))
         assert verifier.verify(bearer(token), scopes=["reports:read"], roles=[ann.name]) == who
+        assert verifier.verify({"Authorization": f"bearer   {token}"}) == who
+        with pytest.raises(Unauthenticated):
+            verifier.verify({"Authorization": f"Bearer \t{token}"})
         with pytest.raises(Forbidden):
             verifier.verify(bearer(token), scopes=["tokens:introspect"])
         with time_machine.travel(timezone.now() + timedelta(minutes=31)), pytest.raises(Unauthenticated) as refused:

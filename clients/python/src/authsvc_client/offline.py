@@ -145,6 +145,7 @@ def bearer(sent: dict[str, bytes]) -> str:
     scheme, _, token = sent.get(questions.AUTHORIZATION, b"").decode().partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated(CHALLENGE)
+    token = token.lstrip(" ")  # several spaces may separate the two (RFC 9110, section 11.4)
     if len(token) > questions.LONGEST or not FORM.fullmatch(token):
         raise Unauthenticated(BAD)
     return token
