@@ -1,4 +1,4 @@
-"""An API key in the places where OAuth's clients put their secret. One query."""
+"""An API key in the places where OAuth clients put their credentials. One query."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from rest_framework.request import Request
 from accounts.models import User
 from apikeys.judgement import judge
 from apikeys.models import APIKey
-from authsvc.api import Form
+from authsvc.api import FormParser
+from authsvc.authorization import credentials
 from authsvc.context import current
 from authsvc.problems import InvalidCredential
 
 SCHEME = "Basic"
+ClientCredentials = tuple[str | None, str]  # (client_id, secret)
 
 
 class ClientAuthentication(BaseAuthentication):
     """``client_id`` and ``client_secret``, a key's id and the key, by HTTP Basic or in the form (RFC 6749, section
-    2.3.1); or the key as ``subject_token`` (RFC 8693, section 2.1).
+    2.3.1). Where the view's ``subject_token_authenticates`` says so, also a key as ``subject_token`` (RFC 8693, section
+    2.1).
 
-    Returns None where there is none of them. Raises what ``judge`` raises, and InvalidCredential for another key's id.
+    Returns None where there is none of these. Raises what ``judge`` raises, and InvalidCredential for another key's id.
     """
 
     def authenticate(self, request: Request) -> tuple[User, APIKey] | None:
@@ -40,10 +43,27 @@ class ClientAuthentication(BaseAuthentication):
         return 'Basic realm="authsvc"'
 
 
-def basic(header: str) -> tuple[str | None, str] | None:
-    """Return (client_id, secret) of a Basic header, each form-encoded within it. Raises InvalidCredential."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":
+def is_form(request: Request) -> bool:
+    """Return whether the body is a form, as OAuth clients send it, without parsing it."""
+    return request.content_type.partition(";")[0].strip().lower() == FormParser.media_type
+
+
+def in_form(request: Request) -> ClientCredentials | None:
+    """Return the credentials in a form, or None."""
+    if not is_form(request):
+        return None
+    if "client_secret" in request.data:
+        return request.data.get("client_id", ""), request.data["client_secret"]
+    view = (request.parser_context or {})["view"]
+    if view.subject_token_authenticates and "subject_token" in request.data:
+        return None, request.data["subject_token"]
+    return None
+
+
+def basic(header: str) -> ClientCredentials | None:
+    """Return the credentials of a Basic header, each form-encoded within it. Raises InvalidCredential."""
+    encoded = credentials(header, "basic")
+    if encoded is None:
         return None
     try:
         name, colon, secret = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
@@ -52,13 +72,3 @@ def basic(header: str) -> tuple[str | None, str] | None:
     if not colon:
         raise InvalidCredential("malformed", scheme=SCHEME)
     return unquote_plus(name), unquote_plus(secret)
-
-
-def in_form(request: Request) -> tuple[str | None, str] | None:
-    """Return (client_id, secret) of a form, or (None, key) of one that exchanges a token."""
-    form = request.data
-    if not isinstance(form, Form):
-        return None
-    if "client_secret" in form:
-        return form.get("client_id", ""), form["client_secret"]
-    return (None, form["subject_token"]) if "subject_token" in form else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 
-from authsvc.openapi import DESCRIPTIONS, example, problems
+from authsvc.openapi import DESCRIPTIONS, OAuthProblem, example, problem_example, problems
 from gateway import serializers
 
 ACTIVE = {
@@ -30,37 +30,47 @@ ONE_OR_MANY = PolymorphicProxySerializer(
 introspect = extend_schema(
     operation_id="introspect",
     tags=["gateway"],
-    summary="What is this token or key (RFC 7662)",
+    summary="Introspect a token or key (RFC 7662)",
     description=(
-        "For callers with the scope `tokens:introspect`. Access tokens, refresh tokens and keys; whatever is not good "
-        'answers `{"active": false}` and nothing more. With `tokens` the answer is an array in the same order. Nothing '
-        "is counted as a use."
+        "For credentials with the scope `tokens:introspect`, client credentials (a key's id and the key) included. "
+        'Takes access tokens, refresh tokens and keys. One that is not good is `{"active": false}` and nothing more. '
+        "With `tokens` the answer is an array in the same order. Introspection does not count as a use."
     ),
     request={
         "application/json": serializers.IntrospectRequest,
         "application/x-www-form-urlencoded": serializers.IntrospectForm,
     },
-    responses={200: ONE_OR_MANY, **problems(400, 401, 403, 413, 415, 429)},
-    examples=[example({"token": "sk_…"}, request=True), example(ACTIVE)],
+    responses={200: ONE_OR_MANY, **problems(400, 403, serializer=OAuthProblem)},
+    examples=[
+        example({"token": "sk_…"}, request=True),
+        example(ACTIVE),
+        problem_example(
+            400,
+            {"field": "token", "code": "required", "message": "Send token or tokens."},
+            error="invalid_request",
+            error_description="token: Send token or tokens.",
+        ),
+    ],
 )
 exchange = extend_schema(
     operation_id="exchange",
     tags=["gateway"],
     summary="Exchange a key for a token",
     description=(
-        "A JWT of at most 5 minutes for an API key, its scopes narrowed to `scope`. At this service it dies with its "
-        "key, its owner or their scopes; who verifies it alone, by the published keys, may not notice for 5 minutes. "
-        "OAuth's forms are taken too: `client_credentials` (RFC 6749; `client_id` is the key's id, `client_secret` the "
-        "key), and token exchange (RFC 8693; `subject_token` is the key)."
+        "Issues a JWT of at most 5 minutes for an API key, its scopes narrowed to `scope`. At this service it fails as "
+        "soon as the key, its owner or a scope does; a service that verifies it offline may accept it until it "
+        "expires. OAuth forms work too: `client_credentials` (RFC 6749; `client_id` is the key's id, `client_secret` "
+        "the key) and token exchange (RFC 8693; `subject_token` is the key)."
     ),
     request={
         "application/json": serializers.ExchangeRequest,
         "application/x-www-form-urlencoded": serializers.ExchangeForm,
     },
-    responses={200: serializers.ExchangeResponse, **problems(400, 401, 413, 415, 429)},
+    responses={200: serializers.ExchangeResponse, **problems(401, serializer=OAuthProblem)},
     examples=[
-        example({"scope": "reports:read", "audience": "billing"}, request=True),
-        example({"access_token": "eyJhbGciOi…", "token_type": "bearer", "expires_in": 300, "scope": "reports:read"}),
+        example({"audience": "billing"}, request=True),
+        problem_example(401, error="invalid_client", error_description="The credential is not valid."),
+        example({"access_token": "eyJhbGciOi…", "token_type": "bearer", "expires_in": 300, "scope": ""}),
     ],
 )
 
@@ -72,14 +82,11 @@ HEADERS = {
     "X-Auth-Roles": "Space separated.",
     "X-Auth-Scopes": "Space separated.",
 }
-PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-
-
 TEXT = {"type": "string"}
 
 
 def add_forward_auth(result: dict[str, Any], **context: Any) -> dict[str, Any]:
-    """Postprocessing hook: tell of /auth/verify, which is no DRF view."""
+    """Postprocessing hook: add /auth/verify, which is not a DRF view."""
     asked = [
         {
             "in": "query",
@@ -88,24 +95,25 @@ def add_forward_auth(result: dict[str, Any], **context: Any) -> dict[str, Any]:
             "description": text,
         }
         for name, repeatable, text in (
-            ("scope", True, "What the credential must be allowed to do; repeatable."),
-            ("role", True, "A role that its user must have; repeatable."),
-            ("audience", False, "Whom the caller asks for: tokens for others are refused."),
+            ("scope", True, "A scope that the credential must have; repeatable."),
+            ("role", True, "A role that the user must have; repeatable."),
+            ("audience", False, "The service that the caller verifies for; tokens for other services are rejected."),
         )
     ]
     told = {name: {"schema": {"type": "string"}, "description": text} for name, text in HEADERS.items()}
-    refusals = {
-        str(status): {"description": DESCRIPTIONS[status], "content": PROBLEM} for status in (400, 401, 403, 429, 503)
-    }
+    errors = {str(status): {"description": DESCRIPTIONS[status]} for status in (400, 401, 403, 429, 503)}
     result["paths"]["/auth/verify"] = {
         "get": {
             "operationId": "verify",
             "tags": ["gateway"],
-            "summary": "May this request pass (forward auth)",
-            "description": "Answers by status and headers alone, to any method; the body is not read.",
+            "summary": "Verify a request (forward auth)",
+            "description": "For gateways. Answers any method, by status and headers alone; the body is not read.",
             "parameters": asked,
             "security": [{"bearer": []}, {"apiKey": []}],
-            "responses": {"200": {"description": "It may.", "headers": told}, **refusals},
+            "responses": {
+                "200": {"description": "The credential is good, and grants what is required.", "headers": told},
+                **errors,
+            },
         }
     }
     return result

@@ -4,9 +4,13 @@ from typing import Any
 
 from rest_framework import serializers
 
-from authsvc.api import BoundedListField, StrictCharField, StrictSerializer
+from authsvc.api import BoundedListField, StrictCharField, StrictRegexField, StrictSerializer
+from authsvc.openapi import OAuthForm
 
 MOST_TOKENS = 100
+
+
+AUDIENCE = "An audience has 1 to 200 printable ASCII characters and no spaces."
 
 
 class OpaqueField(StrictCharField):
@@ -21,7 +25,7 @@ class IntrospectRequest(StrictSerializer):
     """RFC 7662, section 2.1; or many at once, as JSON."""
 
     token = OpaqueField(required=False, help_text="A token or an API key.")
-    token_type_hint = OpaqueField(required=False, help_text="Taken and not needed.")
+    token_type_hint = OpaqueField(required=False, help_text="Accepted and not needed.")
     tokens = BoundedListField(
         child=OpaqueField(),
         required=False,
@@ -32,23 +36,25 @@ class IntrospectRequest(StrictSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask for one of the two."""
         if ("token" in attrs) == ("tokens" in attrs):
-            message = "Give token, or tokens."
+            message = "Send token or tokens."
             raise serializers.ValidationError({"token": [message]}, code="required")
         return attrs
 
 
-class IntrospectForm(serializers.Serializer[Any]):
-    """The same as a form, for the document alone: one token, as RFC 7662 has it."""
+class IntrospectForm(OAuthForm):
+    """The form of RFC 7662, in the document."""
 
     token = serializers.CharField(help_text="A token or an API key.")
-    token_type_hint = serializers.CharField(required=False, help_text="Taken and not needed.")
+    client_id = serializers.CharField(required=False, help_text="The key's id, where no header has a credential.")
+    client_secret = serializers.CharField(required=False, help_text="The key.")
+    token_type_hint = serializers.CharField(required=False, help_text="Accepted and not needed.")
 
 
 class IntrospectResponse(serializers.Serializer[Any]):
     """RFC 7662, section 2.2: `active` alone where it is false."""
 
     active = serializers.BooleanField()
-    scope = serializers.CharField(required=False, help_text="What it may do now, space separated.")
+    scope = serializers.CharField(required=False, help_text="Its scopes at this moment, space separated.")
     client_id = serializers.CharField(required=False, help_text="The id of the key.")
     username = serializers.CharField(required=False)
     token_type = serializers.ChoiceField(["bearer", "refresh_token", "api_key"], required=False)
@@ -61,20 +67,24 @@ class IntrospectResponse(serializers.Serializer[Any]):
 
 
 class ExchangeRequest(StrictSerializer):
-    """What the token is to be."""
+    """What to narrow the token to."""
 
     scope = StrictCharField(
         required=False, allow_blank=True, max_length=10_000, help_text="A part of the key's scopes; all when absent."
     )
-    audience = serializers.RegexField(r"^[!-~]{1,200}\Z", required=False, help_text="Whom it is for: `aud`.")
+    audience = StrictRegexField(
+        r"^[!-~]{1,200}\Z", AUDIENCE, required=False, help_text="The service that the token is for (`aud`)."
+    )
 
 
-class ExchangeForm(serializers.Serializer[Any]):
-    """OAuth's forms, for the document alone (RFC 6749, section 4.4.2; RFC 8693, section 2.1)."""
+class ExchangeForm(OAuthForm):
+    """OAuth's forms, in the document (RFC 6749, section 4.4.2; RFC 8693, section 2.1)."""
 
     grant_type = serializers.ChoiceField(["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"])
     scope = serializers.CharField(required=False, help_text="A part of the key's scopes; all when absent.")
-    audience = serializers.CharField(required=False, help_text="Whom it is for: `aud`.")
+    audience = StrictRegexField(
+        r"^[!-~]{0,200}\Z", AUDIENCE, required=False, help_text="The service that the token is for (`aud`)."
+    )
     client_id = serializers.CharField(required=False, help_text="The key's id, where HTTP Basic does not say it.")
     client_secret = serializers.CharField(required=False, help_text="The key, with `client_credentials`.")
     subject_token = serializers.CharField(required=False, help_text="The key, with a token exchange.")

@@ -24,6 +24,8 @@ from authsvc.problems import (
     NOT_GRANTED,
     RateLimited,
     challenge,
+    field_errors,
+    first_errors,
     permission_refused,
     problem,
     sentence,
@@ -73,14 +75,15 @@ def verify(request: HttpRequest, query: str) -> HttpResponse:
 
 
 def requirements(query: str) -> dict[str, list[str]]:
-    """Return what a query asks for. Raises ValidationError for a name that is none: a typo must not be a door."""
+    """Return what a query requires. Raises ValidationError for an unknown name: a typo must not be an open door."""
     if not query:
         return {}
     wanted = parse_qs(query, keep_blank_values=True, max_num_fields=100)
-    if wanted.keys() - REQUIREMENTS:
-        raise ValidationError("Only scope, role and audience can be asked for.")
+    if unknown := sorted(wanted.keys() - REQUIREMENTS):
+        error = ValidationError("Only scope, role and audience can be asked for.", code="unknown")
+        raise ValidationError(dict.fromkeys(unknown, error))
     if len(wanted.get("audience", ())) > 1:
-        raise ValidationError("Only one audience can be asked for.")
+        raise ValidationError({"audience": ValidationError("Only one audience can be asked for.", code="repeated")})
     return wanted
 
 
@@ -123,8 +126,10 @@ def refusal(error: Exception) -> HttpResponse:
         return challenge(error, list(CHALLENGES))
     if isinstance(error, RateLimited):
         return problem(error.status_code, sentence(error), headers=error.headers)
-    if isinstance(error, ValidationError | ValueError):
-        return problem(400, " ".join(getattr(error, "messages", ["The query string cannot be read."])))
+    if isinstance(error, ValidationError):
+        return problem(400, error.messages[0], errors=first_errors(field_errors(error)))
+    if isinstance(error, ValueError):
+        return problem(400, "The query string cannot be read.")
     return unavailable(error)
 
 

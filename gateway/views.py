@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import cast
 
 from django.core.exceptions import ValidationError
@@ -14,34 +15,38 @@ from apikeys.authentication import APIKeyAuthentication
 from apikeys.models import APIKey
 from apikeys.permissions import IsService
 from authsvc.api import Form, FormParser, JSONParser, parse
-from authsvc.apiview import ApiView, Response
+from authsvc.apiview import Response
 from gateway import schema, serializers
 from gateway.authentication import ClientAuthentication
 from gateway.exchange import exchange
 from gateway.introspection import introspect
+from gateway.oauth import OAuthView
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  RFC 8693, section 2.1
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  RFC 8693, section 3
 GRANTS = ("client_credentials", TOKEN_EXCHANGE)
 
 
-class IntrospectView(ApiView):
-    """Say what a token or a key is."""
+class IntrospectView(OAuthView):
+    """Describe a token or a key."""
 
-    authentication_classes = (JWTAuthentication, APIKeyAuthentication)
+    authentication_classes = (JWTAuthentication, APIKeyAuthentication, ClientAuthentication)
     permission_classes = (HasScope("tokens:introspect"),)
     parser_classes = (JSONParser, FormParser)
 
     @schema.introspect
     def post(self, request: Request) -> Response:
+        keep_parameters(request, ("token", "token_type_hint"))
         asked, now = parse(serializers.IntrospectRequest, request), timezone.now()
         if "tokens" in asked:
             return Response([introspect(text, now=now) for text in asked["tokens"]])
         return Response(introspect(asked["token"], now=now))
 
 
-class ExchangeView(ApiView):
-    """Give a token for a key."""
+class ExchangeView(OAuthView):
+    """Issue a token for a key."""
+
+    subject_token_authenticates = True
 
     authentication_classes = (APIKeyAuthentication, ClientAuthentication)
     permission_classes = (IsService,)
@@ -53,22 +58,27 @@ class ExchangeView(ApiView):
         asked = parse(serializers.ExchangeRequest, request)
         given = exchange(key=cast("APIKey", request.auth), now=timezone.now(), **asked)
         extra = {"issued_token_type": ACCESS_TOKEN} if grant == TOKEN_EXCHANGE else {}
-        return Response({**given._asdict(), "token_type": "bearer", **extra})
+        return Response({**given._asdict(), "token_type": "bearer", **extra}, headers={"Pragma": "no-cache"})
+
+
+def keep_parameters(request: Request, names: Collection[str]) -> None:
+    """Remove all other parameters of a form, and empty ones: OAuth ignores them (RFC 6749, sections 3.1 and 3.2)."""
+    if isinstance(request.data, Form):
+        for name, value in list(request.data.items()):
+            if name not in names or not value:
+                del request.data[name]
 
 
 def grant_of(request: Request) -> str | None:
-    """Return the grant that a form names, None for JSON; leave of the form what ExchangeRequest knows.
+    """Return the grant of a form, None for JSON; keep of the form what ExchangeRequest knows.
 
-    RFC 6749, sections 3.1 and 3.2: other parameters of a form, and empty ones, are ignored. Raises ValidationError on
-    ``grant_type``.
+    Raises ValidationError on ``grant_type``.
     """
     if not isinstance(request.data, Form):
         return None
-    grant = request.data.get("grant_type", "")
+    grant = request.data.get("grant_type")
     if grant not in GRANTS:
-        message = f"One of {' and '.join(GRANTS)}."
-        raise ValidationError({"grant_type": ValidationError(message, code="unsupported_grant_type")})
-    for name, value in list(request.data.items()):
-        if name not in ("scope", "audience") or not value:
-            del request.data[name]
+        code = "unsupported_grant_type" if grant else "required"
+        raise ValidationError({"grant_type": ValidationError(f"Send {' or '.join(GRANTS)}.", code=code)})
+    keep_parameters(request, ("scope", "audience"))
     return grant

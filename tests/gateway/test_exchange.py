@@ -20,6 +20,7 @@ from tests.factories import make_key, make_role, token_of
 ROUTE = "/auth/token"
 FORM = "application/x-www-form-urlencoded"
 CHALLENGE = 'ApiKey realm="authsvc", Basic realm="authsvc"'
+INVALID_CLIENT = {"error": "invalid_client", "error_description": "The credential is not valid."}
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
@@ -279,7 +280,11 @@ def test_oauths_forms_are_taken(api: Api, key: tuple[APIKey, str], place: str) -
 def test_a_form_that_is_none_is_refused(api: Api, key: tuple[APIKey, str], form: str, status: int) -> None:
     response = api.post(ROUTE, form.format(id=key[0].pk, key=key[1]), content_type=FORM)
     assert response.status_code == status
-    assert status != 401 or response.json() in (BAD_CREDENTIAL, NO_CREDENTIAL)
+    body = response.json()
+    assert body["error"] == ("invalid_client" if status == 401 else body["error"])
+    assert status != 401 or {**body, "error": ..., "error_description": ...} in (
+        {**problem, "error": ..., "error_description": ...} for problem in (BAD_CREDENTIAL, NO_CREDENTIAL)
+    )
     assert status != 401 or response["WWW-Authenticate"] == CHALLENGE
 
 
@@ -293,7 +298,7 @@ def test_a_form_over_the_limit_is_413(api: Api, key: tuple[APIKey, str], setting
 @pytest.mark.usefixtures("db")
 def test_a_basic_header_that_is_none_is_a_bad_credential(api: Api, header: str) -> None:
     response = api.post(ROUTE, "grant_type=client_credentials", content_type=FORM, headers={"Authorization": header})
-    assert (response.status_code, response.json()) == (401, BAD_CREDENTIAL)
+    assert (response.status_code, response.json()) == (401, {**BAD_CREDENTIAL, **INVALID_CLIENT})
     assert response["WWW-Authenticate"] == CHALLENGE
 
 
