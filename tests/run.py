@@ -37,6 +37,8 @@ NEEDS = {
     "the systemd unit (no systemd-analyze)": shutil.which("systemd-analyze", path=PLACES),
     "the Dockerfile's lint (no hadolint)": shutil.which("hadolint", path=PLACES),
     "tokens in Node (TEST_JOSE is not set)": os.environ.get("TEST_JOSE") and shutil.which("node"),
+    "TypeScript (TEST_TYPESCRIPT is not set)": os.environ.get("TEST_TYPESCRIPT") and shutil.which("node"),
+    "OAuth by curl (no curl)": shutil.which("curl"),
     "a generated client (TEST_OPENAPI_GENERATOR is not set)": os.environ.get("TEST_OPENAPI_GENERATOR"),
 }
 

@@ -60,7 +60,7 @@ class Connection:
     def answer(self) -> Answer:
         """Read one response by its Content-Length (none for 1xx, 204 and 304)."""
         line = self.reader.readline()
-        assert line.startswith(b"HTTP/1.1 "), f"not a status line: {line!r}"
+        assert line.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), f"not a status line: {line!r}"
         status, headers = int(line.split()[1]), {}
         while (field := self.reader.readline()) not in (b"\r\n", b""):
             name, _, value = field.decode("latin-1").partition(":")
