@@ -72,8 +72,10 @@ class StrictSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         for name, field in self.target.fields.items():
-            if isinstance(field, serializers.CharField) and not field.allow_blank:
-                schema["properties"][name].setdefault("minLength", 1)
+            is_list, found = isinstance(field, serializers.ListField), schema["properties"][name]
+            text = field.child if is_list else field
+            if isinstance(text, serializers.CharField) and not text.allow_blank:
+                (found["items"] if is_list else found).setdefault("minLength", 1)
         return {**schema, "additionalProperties": False}
 
 

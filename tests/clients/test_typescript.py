@@ -29,9 +29,7 @@ OPTIONS = {
 def run(folder: Path, *command: str) -> str:
     """Run a program and return what it printed. Raises AssertionError where it fails."""
     environment = {**os.environ, "NO_PROXY": "127.0.0.1"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False
-    )
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

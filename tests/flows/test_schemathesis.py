@@ -32,7 +32,7 @@ def run(server: Server, *arguments: str, token: str, key: str, folder: Path) -> 
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.flows.schemathesis_checks", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
