@@ -193,8 +193,9 @@ def is_closed(connection: socket.socket, closed: list[float], began: float, *, r
     connection.setblocking(False)
     try:
         if reads:
-            while connection.recv(65536):
-                pass
+            for _ in range(1000):
+                if not connection.recv(65536):
+                    break
         else:
             connection.sendall(b"\r\n")
             return False

@@ -24,7 +24,7 @@ RULES: list[dict[str, Any]] = [
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
 # The last is not counted but asked, by /metrics.
-METRICS = {metric.name for metric in metrics.Own().collect()} | {"authsvc_rate_limit_backend_up"}
+METRICS = {metric.name for metric in metrics.AllProcesses().collect()} | {"authsvc_rate_limit_backend_up"}
 promtool = pytest.mark.skipif(program("promtool") is None, reason="no promtool")
 
 

@@ -41,7 +41,13 @@ def clone(tmp_path: Path) -> Path:
 def start(clone: Path, *words: str, stderr: Any = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
     """Run it without any variable of ours but those that are given."""
     ours = {line.partition("=")[0].lstrip("#") for line in (ROOT / ".env.example").read_text().splitlines()}
-    inherited = {name: value for name, value in os.environ.items() if name not in {*ours, "DJANGO_SETTINGS_MODULE"}}
+    ours |= {
+        "DJANGO_SETTINGS_MODULE",
+        "MAKELEVEL",
+        "MAKEFLAGS",
+        "MFLAGS",
+    }  # the last three of a make that runs the suite
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.Popen(
         ["make", "run", *words],
         cwd=clone,

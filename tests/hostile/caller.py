@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, NamedTuple
 
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from authsvc.server.handler import Handler
@@ -49,6 +51,8 @@ class Caller:
 
     def send(self, call: Call) -> Answer:
         """Return the answer to a request."""
+        for signal in (request_started, request_finished):
+            signal.disconnect(close_old_connections)  # as the service has it; Django's test client connects it again
         environ = self.environ(call)
         statuses: list[str] = []
         began = time.thread_time()

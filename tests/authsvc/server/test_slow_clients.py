@@ -156,6 +156,7 @@ def test_a_client_that_has_gone_when_it_is_asked_for_its_body_is_forgotten(loop:
     monkeypatch.setattr("authsvc.server.connection.Outlet.sendall", gone)
     loop.connect(post("/x", 10, b"", "Expect: 100-continue"))
     loop.turn(lambda: loop.worker.nr_conns == 0)
+    assert (loop.worker.held, loop.worker.watched) == (0, {})
 
 
 @pytest.mark.parametrize(
@@ -214,6 +215,7 @@ def test_a_client_that_goes_while_it_is_sent_to_is_forgotten(loop: Loop) -> None
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
     loop.turn(lambda: loop.worker.nr_conns == 0)
+    assert (loop.worker.held, loop.worker.watched) == (0, {})
 
 
 def test_a_connection_that_ends_gives_its_client_time_to_read_the_answer(loop: Loop) -> None:
@@ -231,6 +233,7 @@ def test_a_client_that_sends_on_after_the_last_answer_is_cut_off(loop: Loop, mon
     loop.turn(lambda: any(conn.is_lingering for conn in loop.worker.watched))
     client.sendall(b"x" * 11)
     loop.turn(lambda: loop.worker.nr_conns == 0)
+    assert (loop.worker.held, loop.worker.watched) == (0, {})
 
 
 def test_where_there_are_too_many_connections_the_one_that_waited_longest_goes(
@@ -371,6 +374,7 @@ def test_a_socket_that_a_thread_has_closed_is_forgotten(loop: Loop) -> None:
     loop.body = close
     loop.connect(get("/x"))
     loop.turn(lambda: loop.worker.nr_conns == 0)
+    assert (loop.worker.held, loop.worker.watched) == (0, {})
 
 
 def test_a_worker_ends_its_threads_with_its_loop(loop: Loop) -> None:
