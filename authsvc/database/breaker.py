@@ -60,7 +60,8 @@ class Breaker:
 
     def run(self) -> None:
         """The thread's loop. The first probe follows the time-out immediately: it may have been one slow table."""
-        while self.tripped.wait():
+        while True:
+            self.tripped.wait()
             self.tripped.clear()
             self.close_when_answered()
 

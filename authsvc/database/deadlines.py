@@ -137,5 +137,6 @@ def start_watchdog() -> None:
 
 def _watch() -> None:
     pause = threading.Event()  # that nobody sets
-    while not pause.wait(TICK):
+    while True:
+        pause.wait(TICK)
         end_late_waits(time.monotonic())
