@@ -17,6 +17,7 @@ PASSWORDS = (
     *(b"/auth/signup", b"/auth/login", b"/auth/password", b"/auth/email"),
     *(b"/admin/login/", b"/admin/password_change/", b"/admin/accounts/user/"),
 )
+PROBE_THREADS, PROBE_WAIT = 16, 2.0  # a number, seconds
 PASSWORD_QUEUE, PASSWORD_WAIT = 32, 5.0  # requests, seconds
 VERIFY = b"/auth/verify"  # its body is never read
 
@@ -65,7 +66,8 @@ class Lanes:
     def __init__(self, threads: int, executor: Executor, *, wait: float, connections: int) -> None:
         self.general = Lane(threads, queue=connections, wait=wait, executor=executor)
         self.live = Lane(1, queue=connections, wait=wait)
-        self.probes = Lane(2, queue=connections, wait=wait)
+        # Callers of /readyz share one check: each waits for it in a thread, for 2.5 seconds at most.
+        self.probes = Lane(PROBE_THREADS, queue=connections, wait=PROBE_WAIT)
         # One more than hash at once, so that a query of one request overlaps with another's hashing.
         self.passwords = Lane(max(2, os.cpu_count() or 1), queue=PASSWORD_QUEUE, wait=PASSWORD_WAIT)
 

@@ -38,6 +38,9 @@ class Proxy:
             while True:
                 near, _ = listener.accept()
                 self.sockets.append(near)
+                if listener.fileno() < 0:  # it was closed meanwhile, and with it all that was in the list
+                    shut(near)
+                    return
                 if not self.muted:
                     far = socket.create_connection(self.target)
                     self.sockets.append(far)

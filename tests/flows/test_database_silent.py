@@ -214,9 +214,12 @@ def test_a_database_without_utf8_is_refused_in_one_sentence(
 ) -> None:
     postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
     server = Server(tmp_path_factory.mktemp("server"), postgres.url.removesuffix("postgres") + "latin")
-    sentence = "The database has the encoding LATIN1; it must have UTF8."
+    sentence = "The database has the encoding LATIN1; it must have UTF8"
     done = server.run([sys.executable, "-c", "import authsvc.wsgi"])
-    assert (done.returncode, done.stderr.strip()) == (1, f"authsvc: {sentence}")
+    assert (done.returncode, done.stderr.strip()) == (1, f"authsvc: {sentence}.")
     listed = server.manage("list_api_keys")
-    assert (listed.returncode, listed.stderr.strip()) == (1, f"The database cannot be used: {sentence}")
+    assert (listed.returncode, listed.stderr.strip()) == (
+        1,
+        f"The database cannot be used: {sentence}; DATABASE_URL names it.",
+    )
     server.http.close()
