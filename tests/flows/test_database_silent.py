@@ -218,8 +218,6 @@ def test_a_database_without_utf8_is_refused_in_one_sentence(
     done = server.run([sys.executable, "-c", "import authsvc.wsgi"])
     assert (done.returncode, done.stderr.strip()) == (1, f"authsvc: {sentence}.")
     listed = server.manage("list_api_keys")
-    assert (listed.returncode, listed.stderr.strip()) == (
-        1,
-        f"The database cannot be used: {sentence}; DATABASE_URL names it.",
-    )
+    told = f"The database cannot be used: {sentence}; DATABASE_URL names it."
+    assert (listed.returncode, listed.stderr.strip()) == (1, told)
     server.http.close()
