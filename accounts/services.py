@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
@@ -75,12 +76,9 @@ def make_service_account(*, name: str) -> User:
     fresh.set_unusable_password()
     fresh.clean_fields()
     if not User.objects.named(name).exists():
-        try:
-            with transaction.atomic():
-                fresh.save(force_insert=True)
-                audit.record(Event.USER_CREATED, subject=fresh, reason="service account")
-        except IntegrityError:
-            pass  # somebody else has just made it
+        with suppress(IntegrityError), transaction.atomic():  # which somebody else may have just made
+            fresh.save(force_insert=True)
+            audit.record(Event.USER_CREATED, subject=fresh, reason="service account")
     user: User = User.objects.named(name).first_with_grants()
     if not user.is_service:
         message = f"{user.username} is a person's account; give it with --user."

@@ -49,11 +49,6 @@ class Entry:
     request_id: str = ""
     reason: str = ""
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether a plain line named it, which says no time."""
-        return self.at is None
-
     def is_recorded(self) -> bool:
         """Say whether the audit has this event, or had it before it was pruned: then it is from before the backup."""
         if self.at is None:

@@ -13,6 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from authsvc.apiview import without_parameters
 from authsvc.problems import reading_only
+from authsvc.startup import serving
 
 # Sent for each reading of the document; receivers return what to add to its ``info``, as of now.
 describing = Signal()
@@ -22,9 +23,17 @@ generating = Lock()
 
 
 def routes() -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document. It is generated once, under a lock: the generator is not thread-safe."""
+    """Return the OpenAPI 3.1 document, generated once; under a lock, for the generator is not thread-safe."""
     with generating:
         return _routes()
+
+
+def on_serving(**signal: Any) -> None:
+    """Generate it before the first request, whose thread and core others need."""
+    routes()
+
+
+serving.connect(on_serving)
 
 
 @cache

@@ -288,7 +288,7 @@ def test_every_sign_up_mails_a_confirmation(api: Api, db: None, settings: Any, i
 def test_a_mail_that_fails_fails_no_sign_up(
     api: Api, db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("cannot schedule new futures after shutdown")
 
     monkeypatch.setattr(proofs.mail, "send", fail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,6 +26,11 @@ def pool() -> Iterator[Hashing]:
     made = Hashing(1)
     yield made
     made.executor.shutdown()
+
+
+def has_a_place(pool: Hashing) -> bool:
+    """Return whether another caller may wait."""
+    return pool.places.acquire(blocking=False) and not pool.places.release()
 
 
 class Slow:
@@ -54,8 +60,8 @@ def test_a_caller_beyond_the_queue_is_refused_immediately(pool: Hashing) -> None
     with ThreadPoolExecutor(QUEUE + 1) as callers:
         results = [callers.submit(pool.run, slow) for _ in range(QUEUE + 1)]
         assert slow.running.acquire(timeout=SECONDS)
-        while pool.places.acquire(blocking=False):  # until all have their place
-            pool.places.release()
+        while has_a_place(pool):  # until all callers have theirs
+            time.sleep(0.001)
         with pytest.raises(HashingBusy):
             pool.run(slow)
         slow.ending.set()

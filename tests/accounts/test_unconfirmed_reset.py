@@ -180,7 +180,7 @@ def test_the_password_and_the_keys_change_together_or_not_at_all(
 ) -> None:
     key, message = make_key(squatter)[1], reset_mail(api)
 
-    def fail(**arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(services.audit, "record_all", fail)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings
 from django.core.checks import ERROR, run_checks
 
 from authsvc import checks
@@ -48,6 +49,14 @@ def test_a_view_that_forgot_lets_nobody_in(api: Api, path: str) -> None:
 @pytest.mark.parametrize("databases", [None, ["default"]])
 def test_without_a_pooler_nothing_is_to_be_set_for_a_role(databases: list[str] | None) -> None:
     assert checks.poolers_leave_no_wait_without_an_end(databases) == []
+
+
+def test_what_a_pooler_hinders_is_said_with_what_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "USER", "auth")
+    monkeypatch.setattr(checks.pooled, "missing_settings", lambda: {"lock_timeout": "5s", "jit": "off"})
+    (found,) = checks.poolers_leave_no_wait_without_an_end(["default"])
+    hint = "ALTER ROLE auth SET lock_timeout = '5s'; ALTER ROLE auth SET jit = 'off';"
+    assert (found.id, found.hint) == ("authsvc.W002", hint)
 
 
 @pytest.mark.usefixtures("database_away")

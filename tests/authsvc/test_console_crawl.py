@@ -84,12 +84,12 @@ def is_least(client: Client) -> bool:
 
 def broken(client: Client, calls: list[tuple[str, str, Any]]) -> list[tuple[str, str, Any, int]]:
     """Return the calls that the service fails on."""
-    found = []
-    for method, address, body in calls:
-        status = client.generic(method, address, body or "", "application/x-www-form-urlencoded").status_code
-        if status >= 500:
-            found.append((method, address[:200], body, status))
-    return found
+
+    def status(method: str, address: str, body: Any) -> int:
+        return client.generic(method, address, body or "", "application/x-www-form-urlencoded").status_code
+
+    answered = [(method, address[:200], body, status(method, address, body)) for method, address, body in calls]
+    return [answer for answer in answered if answer[3] >= 500]
 
 
 def test_every_page_is_crawled() -> None:

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 from threading import Thread
 
 import pytest
 
 from authsvc.shared_counts import SharedCounts, Slot
+from tests.authsvc.counting import HITS, counted, in_a_worker
 
 # Later versions of Python warn where a process that has threads forks; the child here only counts.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
-HITS, TIMES = ("hits", "/a"), ("times", "/a")
-
-
-def counted(counts: SharedCounts, name: tuple[str, ...] = HITS, amount: float = 1.0, width: int = 1) -> None:
-    """Count once."""
-    counts.add(counts.cells(name, width), 0, amount)
-
-
-def in_a_worker(counts: SharedCounts, number: int | None, *, times: int) -> None:
-    """Count in a process of its own, which ends as one that is killed does: without a word."""
-    child = os.fork()
-    if child == 0:
-        counts.use(number)
-        for _ in range(times):
-            counted(counts)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+TIMES = ("times", "/a")
 
 
 @pytest.fixture

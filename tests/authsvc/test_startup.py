@@ -17,6 +17,7 @@ from gunicorn import util
 from gunicorn.workers import base
 
 from authsvc import startup
+from authsvc.database import connections
 from authsvc.environment import PERCENT
 from authsvc.server import errors
 from authsvc.shared_counts import SharedCounts
@@ -177,3 +178,10 @@ def test_gunicorn_accepts_the_configuration(tmp_path: Path) -> None:
 def test_a_process_without_redis_does_not_load_its_client() -> None:
     program = "import sys, authsvc.wsgi; print({'redis', 'authsvc.limiter'} & sys.modules.keys())"
     assert run("-c", program, REDIS_URL="").stdout == "{'authsvc.limiter'}\n"
+
+
+def test_a_database_that_cannot_be_worked_with_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "unsupported", lambda: "The database is odd.")
+    with pytest.raises(SystemExit) as ended:
+        startup.require_database()
+    assert ended.value.code == "authsvc: The database is odd."

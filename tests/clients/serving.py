@@ -89,17 +89,18 @@ class Odd:
 def read_request(near: socket.socket) -> bytes:
     """Return a request with its body; b"" where the client has gone."""
     request = b""
-    while b"\r\n\r\n" not in request:
+    while not is_whole(request):
         if not (more := near.recv(65536)):
             return b""
         request += more
-    head, _, body = request.partition(b"\r\n\r\n")
+    return request
+
+
+def is_whole(request: bytes) -> bool:
+    """Return whether a request has its head and as much of a body as that says."""
+    head, end, body = request.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head.lower())
-    while length and len(body) < int(length[1]):
-        if not (more := near.recv(65536)):
-            return b""
-        body += more
-    return head + b"\r\n\r\n" + body
+    return bool(end) and len(body) >= int(length[1] if length else 0)
 
 
 def http(status: str, body: bytes = b"", **headers: str) -> bytes:

@@ -60,8 +60,7 @@ def cluster(port: int) -> Iterator[str]:
     """Run a PostgreSQL of its own, in a folder that its user can reach; yield a psql that is its superuser."""
     folder = Path(tempfile.mkdtemp(prefix="authsvc-pg-"))
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    if user:
-        shutil.chown(folder, user)
+    shutil.chown(folder, user or os.geteuid())
 
     def run(program: str, *arguments: str) -> None:
         command = [str(POSTGRESQL[-1].parent / program), "-D", f"{folder}/data", *arguments]

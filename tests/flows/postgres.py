@@ -26,8 +26,7 @@ class Postgres:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
         self.url = f"postgres://postgres@127.0.0.1:{port}/postgres"
-        if USER is not None:
-            shutil.chown(folder, USER)
+        shutil.chown(folder, USER or os.geteuid())
         self.run(
             "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "-D", f"{folder}/data"
         )

@@ -38,14 +38,16 @@ class Proxy:
             while True:
                 near, _ = listener.accept()
                 self.sockets.append(near)
-                if listener.fileno() < 0:  # it was closed meanwhile, and with it all that was in the list
-                    shut(near)
-                    return
-                if not self.muted:
-                    far = socket.create_connection(self.target)
-                    self.sockets.append(far)
-                    for source, sink in ((near, far), (far, near)):
-                        threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+                # Where the listener was closed meanwhile, all that was in the list was closed with it.
+                (shut if listener.fileno() < 0 else self.pair)(near)
+
+    def pair(self, near: socket.socket) -> None:
+        """Pair a connection with one to the target."""
+        if not self.muted:
+            far = socket.create_connection(self.target)
+            self.sockets.append(far)
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
 
     def cut(self) -> None:
         """End every connection, and refuse new ones."""

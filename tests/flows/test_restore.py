@@ -25,7 +25,7 @@ class Before:
         self.server = server
         server.migrate()
         server.start()
-        self.tokens = {name: self.session(name, sign_up=True) for name in PEOPLE}
+        self.tokens = {name: self.session(name) for name in PEOPLE}
         for name in ("demoted", "disabled"):
             assert server.manage("grant_role", name, "analyst", "--scope", "reports:read").returncode == 0
         self.keys = {name: self.key(name) for name in ("revoked", "rotated", "disabled", "untouched", "ended")}
@@ -34,11 +34,10 @@ class Before:
         self.operator = server.operator()
         self.console = console(server, self.operator)
 
-    def session(self, name: str, *, sign_up: bool = False) -> dict[str, str]:
-        """Return the pair of a new login."""
-        if sign_up:
-            person = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-            assert self.server.http.post("/auth/signup", json=person).status_code == 201
+    def session(self, name: str) -> dict[str, str]:
+        """Return the pair of somebody new."""
+        person = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        assert self.server.http.post("/auth/signup", json=person).status_code == 201
         return login(self.server, name)
 
     def call(self, method: str, path: str, body: Any = None, name: str = "owner") -> Any:
@@ -65,7 +64,7 @@ class Before:
         assert server.manage("end_everything", "--user", "disabled", "--disable").returncode == 0
         assert server.manage("revoke_role", "demoted", "analyst").returncode == 0
         assert server.manage("revoke_api_key", str(ids["ended"]), "--reason", "by command").returncode == 0
-        self.tokens["mallory"] = self.session("mallory", sign_up=True)
+        self.tokens["mallory"] = self.session("mallory")
         key_id, key = self.key("mallory's", "mallory")
         outgoing, new = key, self.call("POST", f"/keys/{key_id}/rotate", {"overlap_seconds": 3600}, "mallory")["key"]
         exchanged = [

@@ -96,10 +96,8 @@ class Loop:
         def is_done() -> bool:
             try:
                 data = client.recv(65536)
-            except BlockingIOError:
-                return False
-            except ConnectionResetError:
-                return True
+            except OSError as error:  # nothing is there yet, or the connection was reset
+                return not isinstance(error, BlockingIOError)
             found.extend(data)
             return not data or bool(ending and found.endswith(ending))
 
