@@ -73,7 +73,8 @@ def free_port() -> int:
 @contextmanager
 def served(environment: dict[str, str]) -> Iterator[int]:
     """Serve until the end, once the service is ready; the id of gunicorn's first process."""
-    server = subprocess.Popen([sys.executable, "-m", "gunicorn", "authsvc.wsgi"], cwd=ROOT, env=environment)
+    command = [sys.executable, "-m", "gunicorn", "authsvc.wsgi"]
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)  # mails and access log
     try:
         wait_for(int(environment["PORT"]))
         yield server.pid
