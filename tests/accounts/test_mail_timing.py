@@ -18,8 +18,8 @@ from tests.conftest import Api
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
-# Samples of each kind. 0.5 is chance, with a standard error of 0.026. Building a user from the row that was found takes a few
-# microseconds, which is 0.54 here, where nothing but the CPU is measured; a millisecond was 0.57 to 0.65 over HTTP.
+# Samples of each kind. 0.5 is chance, with a standard error of 0.026. Building a user from the row found takes a few
+# microseconds, 0.54 here, where nothing but the CPU is measured; a millisecond was 0.57 to 0.65 over HTTP.
 SAMPLES, ATTEMPTS, FAIR = 250, 5, (0.42, 0.58)
 RESET, VERIFY = "/auth/password/reset", "/auth/email/verify"
 
