@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from authsvc import middleware
 from tests.conftest import Api
@@ -188,6 +189,14 @@ def test_the_admin_wants_a_csrf_token_and_the_api_none(api: Api) -> None:
         == 403
     )
     assert api.post("/auth/login", {"username": "a", "password": "b"}).status_code == 401
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("size", "status"), [(64 * 1024, 200), (64 * 1024 + 1, 413)])
+def test_a_form_of_a_stranger_has_64_kib_at_most(size: int, status: int) -> None:
+    form = b"username=" + b"a" * (size - len("username="))
+    response = Client().generic("POST", "/admin/login/", form, "application/x-www-form-urlencoded")
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize("path", ["/auth/me", "/docs", "/admin/", "/nowhere", "/livez/", "/livezx", "/x/readyz"])
