@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from authsvc import logs
 from authsvc.server import balance, heartbeat, lifecycle
 from authsvc.server.worker import settle
-from authsvc.shared_counts import counts
+from authsvc.telemetry import logs
+from authsvc.telemetry.shared_counts import counts
 
 FOLDER = Path(__file__).resolve().parent
 # A reload reads this file again; what the first process imports of Django or of the settings would stay as it is.

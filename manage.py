@@ -8,7 +8,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("authsvc: Django is not installed for this Python; use .venv/bin/python, which `make run` makes.")
 
-from authsvc.startup import one_sentence, require_settings
+from authsvc.config.startup import one_sentence, require_settings
 
 
 def main(argv: list[str]) -> None:

@@ -13,8 +13,8 @@ class AccountsConfig(AppConfig):
         from django.contrib.auth.signals import user_logged_in  # noqa: PLC0415  models exist only now
 
         from accounts import keyring, models, queries, services  # noqa: PLC0415  as above
-        from authsvc.docs import describing  # noqa: PLC0415  as above
-        from authsvc.health import examining  # noqa: PLC0415  as above
+        from authsvc.api.docs import describing  # noqa: PLC0415  as above
+        from authsvc.api.probes import examining  # noqa: PLC0415  as above
 
         describing.connect(queries.describe_scopes)
         examining.connect(keyring.examine)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from accounts.judgement import judge
 from accounts.models import Session, User
 from accounts.tokens import AccessToken
-from authsvc.authorization import credentials
+from authsvc.request.authorization import credentials
 
 SCHEME = "bearer"
 

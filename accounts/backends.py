@@ -10,8 +10,8 @@ from django.http import HttpRequest
 
 from accounts import passwords
 from accounts.models import User
+from authsvc.api.throttling import limit_address
 from authsvc.problems import InvalidCredential
-from authsvc.throttling import limit_address
 
 
 class ConsoleBackend(ModelBackend):

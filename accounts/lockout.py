@@ -23,11 +23,11 @@ from accounts.models import Lockout, User
 from accounts.names import fold
 from audit import services as audit
 from audit.events import Event
-from authsvc import metrics
-from authsvc.addresses import bucket
-from authsvc.context import current
-from authsvc.limiter import Verdict
 from authsvc.problems import RateLimited
+from authsvc.ratelimit import Verdict
+from authsvc.request.addresses import bucket
+from authsvc.request.context import current
+from authsvc.telemetry import metrics
 
 WINDOW = timedelta(minutes=15)  # from the first failure
 USER_FAILURES = 5  # of one user from one address

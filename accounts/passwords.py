@@ -14,8 +14,8 @@ from accounts import lockout, sessions, signals
 from accounts.models import Session, User
 from audit import services as audit
 from audit.events import Event
-from authsvc import metrics
 from authsvc.problems import InvalidCredential, ProblemException
+from authsvc.telemetry import metrics
 
 
 class EmailNotConfirmed(ProblemException):

@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.passwords import refuse_weak, replace
 from audit import services as audit
 from audit.events import Event
-from authsvc import limiter, mail, mailboxes
+from authsvc import mail, mailboxes, ratelimit
 
 MAILS = "5/hour"  # to one address for one purpose; more are silently not sent, for the answer tells nobody anything
 
@@ -165,14 +165,14 @@ def send(user: User, subject: str, text: str, page: str, token: str, *, keys: st
     Each case takes the same steps: their time tells nobody who has an account.
     """
     count = (MAILS, page, mailbox(user.email or ""))
-    passes = limiter.hit(*count).passes
+    passes = ratelimit.hit(*count).passes
     # A hit that is counted takes longer than one that is refused: each case makes one of each.
-    limiter.hit(REFUSED if passes else COUNTED, "evens out the time", page)
+    ratelimit.hit(REFUSED if passes else COUNTED, "evens out the time", page)
     link = f"{settings.APP_URL}/{page}?token={quote(token)}"
     minutes = settings.PASSWORD_RESET_TIMEOUT // 60
     text = text.format(username=user.username, minutes=minutes, link=link, keys=keys)
     recipient = user.email if user.pk and passes else None
-    mail.send(subject, text, recipient, on_failure=(lambda: limiter.give_back(*count)) if passes else None)
+    mail.send(subject, text, recipient, on_failure=(lambda: ratelimit.give_back(*count)) if passes else None)
 
 
 def mailbox(email: str) -> str:

@@ -5,7 +5,7 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from accounts import serializers
 from accounts.link_tokens import MESSAGES
 from accounts.passwords import EmailNotConfirmed
-from authsvc.openapi import example, problem_example, problems
+from authsvc.api.openapi import example, problem_example, problems
 
 NOT_CONFIRMED = EmailNotConfirmed().errors[0]
 PASSWORD = "correct-horse-battery"  # noqa: S105  an example, and no one's

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from accounts.models import Session, User
 from accounts.models.users import NOT_AN_ADDRESS
 from authsvc import mailboxes
-from authsvc.api import QueryIntegerField, StrictBooleanField, StrictCharField, StrictSerializer
+from authsvc.api.fields import QueryIntegerField, StrictBooleanField, StrictCharField, StrictSerializer
 
 PASSWORD = "At least 8 characters, not common, not all digits."  # noqa: S105  a sentence about passwords
 

@@ -20,8 +20,8 @@ from accounts.names import fold
 from accounts.tokens import TokenPair
 from audit import services as audit
 from audit.events import Event
-from authsvc.context import current
 from authsvc.problems import InvalidCredential
+from authsvc.request.context import current
 
 logger = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from accounts.queries import session_by_id
 from accounts.tokens import TokenPair
 from audit import services as audit
 from audit.events import Event
-from authsvc import metrics
-from authsvc.context import current
 from authsvc.database.errors import DATABASE_ERRORS, describe
 from authsvc.database.prepared import PreparedUpdate
 from authsvc.problems import InvalidCredential
+from authsvc.request.context import current
+from authsvc.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 

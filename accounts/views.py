@@ -15,11 +15,11 @@ from accounts.authentication import JWTAuthentication, session_of, user_of
 from accounts.models import Session
 from accounts.permissions import IsPerson, IsUser
 from accounts.tokens import TokenPair
-from authsvc.api import parse, parse_query
-from authsvc.apiview import ApiView, Response, without_parameters
-from authsvc.pagination import link_to, page
+from authsvc.api.fields import parse, parse_query
+from authsvc.api.pagination import link_to, page
+from authsvc.api.throttling import limit_address
+from authsvc.api.views import ApiView, Response, without_parameters
 from authsvc.problems import reading_only
-from authsvc.throttling import limit_address
 
 
 class SignupIsOpen(BasePermission):

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from accounts.models import User
 from apikeys.judgement import judge
 from apikeys.models import APIKey
-from authsvc.context import current
+from authsvc.request.context import current
 
 
 class APIKeyAuthentication(BaseAuthentication):

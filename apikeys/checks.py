@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from apikeys import leaks
-from authsvc.checks import TAG
+from authsvc.config.checks import TAG
 
 
 @register(TAG)

@@ -12,11 +12,11 @@ from apikeys.models import APIKey, Outcome, Secret
 from apikeys.queries import key_by_digest
 from audit import services as audit
 from audit.events import Event
-from authsvc import limiter
-from authsvc.addresses import is_listed
-from authsvc.context import RequestContext
+from authsvc import ratelimit
 from authsvc.database.errors import DATABASE_ERRORS, describe
 from authsvc.problems import InvalidCredential, RateLimited
+from authsvc.request.addresses import is_listed
+from authsvc.request.context import RequestContext
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def admit(key: APIKey, *, now: datetime, origin: RequestContext) -> dict[str, st
         refuse(key, *found, now)
     if key.allowed_ips and not is_listed(origin.address, key.allowed_ips):
         refuse(key, Outcome.ADDRESS, "address not allowed", now)
-    verdict = limiter.hit(key.rate_limit, f"key:{key.pk}") if key.rate_limit else None
+    verdict = ratelimit.hit(key.rate_limit, f"key:{key.pk}") if key.rate_limit else None
     if verdict is not None and not verdict.passes:
         record(key, Outcome.LIMITED, "rate limit", now)
         raise RateLimited(verdict)

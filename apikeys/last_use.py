@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from apikeys.models import APIKey, Secret
 from audit import services as audit
 from audit.events import Event
-from authsvc.context import RequestContext
 from authsvc.database.prepared import PreparedUpdate
+from authsvc.request.context import RequestContext
 
 RESOLUTION = timedelta(minutes=1)
 

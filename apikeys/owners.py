@@ -16,7 +16,7 @@ from apikeys.models import APIKey, Status
 from apikeys.queries import keys_of
 from audit import services as audit
 from audit.events import Event
-from authsvc import metrics
+from authsvc.telemetry import metrics
 
 BATCH = 1000  # keys that are revoked by one UPDATE, and whose events are held in memory
 

@@ -8,7 +8,7 @@ from accounts.models import User
 from apikeys.models import APIKey
 from audit import services as audit
 from audit.events import Event
-from authsvc import limiter, mail
+from authsvc import mail, ratelimit
 
 MAILS = "3/day"  # for one key
 
@@ -25,7 +25,7 @@ def ask_to_rotate(*, key: APIKey, actor: User) -> bool:
 
     None goes out to an owner without an address, and no more than MAILS. ``key`` is one with its prefix read.
     """
-    if key.owner.email is None or key.is_revoked or not limiter.hit(MAILS, "ask-to-rotate", str(key.pk)).passes:
+    if key.owner.email is None or key.is_revoked or not ratelimit.hit(MAILS, "ask-to-rotate", str(key.pk)).passes:
         return False
     text = MAIL.format(prefix=key.prefix, name=key.name, id=key.pk)
     with transaction.atomic():

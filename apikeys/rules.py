@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from accounts.models import Scope, User
-from authsvc import rates
-from authsvc.addresses import parse_network
+from authsvc.config import rates
+from authsvc.request.addresses import parse_network
 
 NAME_LENGTH = 100  # characters
 REASON_LENGTH = 200  # characters

@@ -6,7 +6,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from apikeys import serializers
-from authsvc.openapi import example, problem_example, problems
+from authsvc.api.openapi import example, problem_example, problems
 
 LISTED = {
     "id": 7, "name": "nightly export", "prefix": "sk_4fT9xQ2m", "scopes": ["reports:read"], "status": "active",

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from apikeys.models import APIKey, Status
 from apikeys.rules import MOST_NETWORKS, MOST_OVERLAP
-from authsvc.api import (
+from authsvc.api.fields import (
     BoundedChoiceField,
     BoundedListField,
     QueryIntegerField,

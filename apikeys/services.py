@@ -18,8 +18,8 @@ from apikeys import keys, rules
 from apikeys.models import APIKey, Secret
 from audit import services as audit
 from audit.events import Event
-from authsvc import metrics
 from authsvc.problems import InvalidCredential
+from authsvc.telemetry import metrics
 
 NOT_YOURS = "You may rotate your own keys, and those of service accounts whose scopes you have."
 OVERLAP = 24 * 3600  # seconds that an outgoing secret lives on when nothing else is asked for

@@ -15,10 +15,10 @@ from apikeys import leaks, queries, schema, serializers, services, usage
 from apikeys.authentication import APIKeyAuthentication
 from apikeys.models import APIKey, Secret
 from apikeys.permissions import IsService
-from authsvc.api import parse, parse_query
-from authsvc.apiview import ApiView, Response
-from authsvc.pagination import link_to, page
-from authsvc.throttling import limit_address
+from authsvc.api.fields import parse, parse_query
+from authsvc.api.pagination import link_to, page
+from authsvc.api.throttling import limit_address
+from authsvc.api.views import ApiView, Response
 
 REPORTS_A_MINUTE = "30/minute"  # from one address, unless GitHub has signed them
 

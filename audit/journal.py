@@ -19,8 +19,8 @@ from django.utils.dateparse import parse_datetime
 
 from audit.events import Event
 from audit.models import AuditEvent
-from authsvc import logs
-from authsvc.context import CREDENTIAL
+from authsvc.request.context import CREDENTIAL
+from authsvc.telemetry import logs
 
 logger = logging.getLogger(logs.AUDIT)
 

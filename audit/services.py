@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit import journal
 from audit.events import Event
 from audit.models import AuditEvent, Retention
-from authsvc.context import NONE, current
+from authsvc.request.context import NONE, current
 
 COMMAND = "manage.py"  # the actor of what no request asked for
 REMEMBERED = 10_000  # throttled events that a process knows it has written

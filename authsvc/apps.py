@@ -9,10 +9,11 @@ class ProjectConfig(AppConfig):
     name = "authsvc"
 
     def ready(self) -> None:
-        from authsvc import checks, limiter  # noqa: F401, PLC0415  checks register themselves once apps are loaded
+        from authsvc import ratelimit  # noqa: PLC0415  checks register themselves once apps are loaded
+        from authsvc.config import checks  # noqa: F401, PLC0415  checks register themselves once apps are loaded
+        from authsvc.config.startup import serving  # noqa: PLC0415  as above
         from authsvc.database import connections  # noqa: PLC0415  as above
-        from authsvc.startup import serving  # noqa: PLC0415  as above
 
         connections.keep_connections()
         serving.connect(connections.on_worker_started)
-        serving.connect(limiter.on_worker_started)
+        serving.connect(ratelimit.on_worker_started)

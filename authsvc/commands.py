@@ -14,9 +14,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper, handle_default_options
 from django.db import ProgrammingError, connections
 
-from authsvc import logs
+from authsvc.config.mistakes import explain
 from authsvc.database.errors import DATABASE_ERRORS
-from authsvc.mistakes import explain
+from authsvc.telemetry import logs
 
 
 class SentenceCommand(BaseCommand):

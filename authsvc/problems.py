@@ -20,8 +20,8 @@ from rest_framework.views import APIView
 
 from authsvc.database.errors import DATABASE_ERRORS, describe
 from authsvc.error_lists import MORE_ERRORS, NAMED_ERRORS, more_errors, shortened
-from authsvc.limiter import Verdict
-from authsvc.pages import ADMIN
+from authsvc.ratelimit import Verdict
+from authsvc.request.paths import ADMIN
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from authsvc import __version__, environment, logs
-from authsvc.config import dotenv, mail
+from authsvc import __version__
+from authsvc.config import dotenv, environment, mail
+from authsvc.telemetry import logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 dotenv.current.load(BASE_DIR / ".env")
@@ -105,19 +106,19 @@ INSTALLED_APPS = [
     "corsheaders",
 ]
 MIDDLEWARE = [
-    "authsvc.middleware.RequestIDMiddleware",
+    "authsvc.web.middleware.RequestIDMiddleware",
     "gateway.verification.ForwardAuthMiddleware",
-    "authsvc.middleware.ApiMiddleware",
+    "authsvc.web.middleware.ApiMiddleware",
     # Only pages pass what follows.
     "django.middleware.security.SecurityMiddleware",
-    "authsvc.pages.PageHeadersMiddleware",
+    "authsvc.web.browser.PageHeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "authsvc.pages.AdminSessionMiddleware",
-    "authsvc.pages.AdminCsrfViewMiddleware",
-    "authsvc.pages.AdminAuthenticationMiddleware",
-    "authsvc.pages.AdminBodyMiddleware",
-    "authsvc.pages.AdminMessageMiddleware",
+    "authsvc.web.browser.AdminSessionMiddleware",
+    "authsvc.web.browser.AdminCsrfViewMiddleware",
+    "authsvc.web.browser.AdminAuthenticationMiddleware",
+    "authsvc.web.browser.AdminBodyMiddleware",
+    "authsvc.web.browser.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "authsvc.urls"
@@ -176,12 +177,12 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- The API --------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    # A view that declares nothing lets nobody in; authsvc.checks refuses it at start-up besides.
+    # A view that declares nothing lets nobody in; authsvc.config.checks refuses it at start-up besides.
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["authsvc.api.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["authsvc.api.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "authsvc.api.JSONNegotiation",
+    "DEFAULT_RENDERER_CLASSES": ["authsvc.api.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["authsvc.api.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "authsvc.api.parsers.JSONNegotiation",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "authsvc.problems.exception_handler",
@@ -208,7 +209,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "gateway", "description": "For other services: forward auth, introspection, exchange."},
         {"name": "protected", "description": "Demo routes: one for each way to guard a view."},
     ],
-    "POSTPROCESSING_HOOKS": ["gateway.schema.add_forward_auth", "authsvc.openapi.finish"],
+    "POSTPROCESSING_HOOKS": ["gateway.schema.add_forward_auth", "authsvc.api.openapi.finish"],
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_PATCH": False,
     "SORT_OPERATIONS": False,  # in the order of the routes: sign-up first
@@ -230,7 +231,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 8 * 3600  # seconds: an operator's working day
 SESSION_COOKIE_NAME = "authsvc_session"
-SESSION_ENGINE = "authsvc.console_sessions"  # Django's database sessions, under a hash of the cookie
+SESSION_ENGINE = "authsvc.web.console_sessions"  # Django's database sessions, under a hash of the cookie
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{PREFIX}/"
 # A proxy may end TLS or drop the port, so that Host and scheme differ from what the browser names in Origin.
 CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]

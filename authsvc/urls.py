@@ -3,7 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from authsvc import console, docs, front, health
+from authsvc import console
+from authsvc.api import docs, probes
+from authsvc.web import front
 
 urlpatterns = [
     path("", include("accounts.urls")),
@@ -14,9 +16,9 @@ urlpatterns = [
     path("openapi.json", docs.openapi, name="openapi"),
     path("docs", docs.swagger, name="docs"),
     path("redoc", docs.redoc, name="redoc"),
-    path("livez", health.livez),
-    path("readyz", health.readyz, name="readyz"),
-    path("metrics", health.metrics_text),
+    path("livez", probes.livez),
+    path("readyz", probes.readyz, name="readyz"),
+    path("metrics", probes.metrics_text),
     path("admin/login/", console.login),
     path("admin/", admin.site.urls),
 ]

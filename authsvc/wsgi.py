@@ -2,7 +2,7 @@
 
 import django
 
-from authsvc.startup import require_checks, require_database, require_settings, serving
+from authsvc.config.startup import require_checks, require_database, require_settings, serving
 
 require_settings()
 django.setup(set_prefix=False)

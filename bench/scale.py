@@ -146,7 +146,7 @@ def lists(size: int) -> dict[str, float]:
 
     from accounts import sessions  # noqa: PLC0415  as above
     from accounts.models import User  # noqa: PLC0415  as above
-    from authsvc.pagination import encode  # noqa: PLC0415  as above
+    from authsvc.api.pagination import encode  # noqa: PLC0415  as above
 
     operator, _ = User.objects.get_or_create(username="operator", is_staff=True, is_superuser=True)
     console = Client(headers={"host": "127.0.0.1"})

@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from accounts.models import User
 from apikeys.judgement import judge
 from apikeys.models import APIKey
-from authsvc.api import FormParser
-from authsvc.authorization import credentials
-from authsvc.context import current
+from authsvc.api.parsers import FormParser
 from authsvc.problems import InvalidCredential
+from authsvc.request.authorization import credentials
+from authsvc.request.context import current
 
 SCHEME = "Basic"
 ClientCredentials = tuple[str | None, str]  # (client_id, secret)

@@ -14,8 +14,8 @@ from accounts.tokens import EXCHANGED_LIFETIME, AccessToken
 from apikeys.judgement import admit, refuse_retired
 from apikeys.models import APIKey
 from apikeys.queries import key_by_secret_id
-from authsvc.context import current
 from authsvc.problems import InvalidCredential
+from authsvc.request.context import current
 
 
 class Exchanged(NamedTuple):

@@ -9,9 +9,9 @@ import orjson
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from authsvc.apiview import ApiView
-from authsvc.authorization import credentials
+from authsvc.api.views import ApiView
 from authsvc.problems import BAD_CREDENTIAL
+from authsvc.request.authorization import credentials
 from gateway.authentication import is_form
 
 # Codes of field errors that are OAuth's own; every other one is an invalid_request.

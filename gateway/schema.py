@@ -6,7 +6,7 @@ from typing import Any
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 
-from authsvc.openapi import DESCRIPTIONS, OAuthProblem, example, problem_example, problems
+from authsvc.api.openapi import DESCRIPTIONS, OAuthProblem, example, problem_example, problems
 from gateway import serializers
 
 ACTIVE = {

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from authsvc.api import BoundedListField, StrictCharField, StrictRegexField, StrictSerializer
-from authsvc.openapi import OAuthForm
+from authsvc.api.fields import BoundedListField, StrictCharField, StrictRegexField, StrictSerializer
+from authsvc.api.openapi import OAuthForm
 
 MOST_TOKENS = 100
 

@@ -18,7 +18,6 @@ from accounts.models import User
 from accounts.tokens import AccessToken
 from apikeys.judgement import judge as judge_key
 from apikeys.models import APIKey
-from authsvc.context import current
 from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.problems import (
     NOT_GRANTED,
@@ -31,6 +30,7 @@ from authsvc.problems import (
     sentence,
     unavailable,
 )
+from authsvc.request.context import current
 
 PATH = "/auth/verify"
 # Another path, so that a slash too many does not make requirements a client's word.

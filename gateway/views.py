@@ -14,8 +14,9 @@ from accounts.permissions import HasScope
 from apikeys.authentication import APIKeyAuthentication
 from apikeys.models import APIKey
 from apikeys.permissions import IsService
-from authsvc.api import Form, FormParser, JSONParser, parse
-from authsvc.apiview import Response
+from authsvc.api.fields import parse
+from authsvc.api.parsers import Form, FormParser, JSONParser
+from authsvc.api.views import Response
 from gateway import schema, serializers
 from gateway.authentication import ClientAuthentication
 from gateway.exchange import exchange

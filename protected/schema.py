@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 
-from authsvc.openapi import example, problems
+from authsvc.api.openapi import example, problems
 
 
 class UserGreeting(serializers.Serializer[Any]):

@@ -7,7 +7,7 @@ from accounts.permissions import HasRole, HasScope, IsUser
 from apikeys.authentication import APIKeyAuthentication
 from apikeys.models import APIKey
 from apikeys.permissions import IsService
-from authsvc.apiview import ApiView, Response
+from authsvc.api.views import ApiView, Response
 from protected import schema
 
 

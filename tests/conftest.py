@@ -22,7 +22,7 @@ from accounts.models import User
 from accounts.services import record_console_login
 from apikeys import usage
 from audit import services as audit
-from authsvc import limiter
+from authsvc import ratelimit
 from authsvc.database.deadlines import budget
 from authsvc.database.postgresql.session import Serving
 from authsvc.mail import _outbox
@@ -160,8 +160,8 @@ def fresh_process() -> Iterator[None]:
 
     What a test has mailed has left before the next one begins, which would find it among its own mails.
     """
-    limiter._storage.cache_clear()
-    limiter.state.__init__()  # type: ignore[misc]
+    ratelimit._storage.cache_clear()
+    ratelimit.state.__init__()  # type: ignore[misc]
     usage.counts.__init__()  # type: ignore[misc]
     budget.left = inf
     Serving.active = False  # a test may have sent the signal of a process that serves

@@ -13,8 +13,8 @@ from unfold.decorators import action
 from accounts.authentication import user_of
 from apikeys import reminders, services
 from apikeys.models import APIKey, Secret
-from authsvc import one_time
 from authsvc.console import HttpResponseSeeOther
+from authsvc.web import one_time
 
 
 class RotationPages:

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from authsvc import environment
+from authsvc.config import environment
 
 MAILBOX = re.compile(r"""(?:"((?:[^"\\]|\\.)*)"|([^"<>\\]*?))\s*<([^\s@<>"]+@[^\s@<>"]+)>|([^\s@<>"]+@[^\s@<>"]+)""")
 

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from gunicorn import util
 
-from authsvc import metrics
-from authsvc.middleware import api_headers
 from authsvc.problems import MEDIA_TYPE, title
 from authsvc.server.worker import Response
+from authsvc.telemetry import metrics
+from authsvc.web.middleware import api_headers
 
 DETAILS = {
     408: "The request did not arrive in time.",

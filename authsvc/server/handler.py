@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch
 
-from authsvc.pages import is_page
+from authsvc.request.paths import is_page
 
 LONGEST_TYPE = 256  # characters of a Content-Type
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from authsvc.config import dotenv
 
-PREFLIGHT = (sys.executable, "-m", "authsvc.preflight")
+PREFLIGHT = (sys.executable, "-m", "authsvc.server.preflight")
 PREFLIGHT_TIMEOUT = 60  # seconds
 FORGOTTEN = {"authsvc", "django"}  # packages whose modules a reload loads again
-KEPT = {"authsvc.shared_counts"}  # its memory is what the workers count in, before and after
+KEPT = {"authsvc.telemetry.shared_counts"}  # its memory is what the workers count in, before and after
 WELCOME = "AUTHSVC_WELCOME"  # set by `make run`
 
 

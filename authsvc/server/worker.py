@@ -132,7 +132,7 @@ class Response(wsgi.Response):  # type: ignore[misc]  # as above
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # as above
-    """gunicorn's own words, without its line for each request: authsvc.observation writes one that holds no address.
+    """gunicorn's own words, without its line for each request: telemetry/access.py writes one that holds no address.
 
     Gathering what that line would say costs gunicorn more than parsing the request, even where nobody is to read it.
     """

@@ -63,4 +63,4 @@ def test_more_networks_than_a_key_can_have_are_refused() -> None:
 def test_a_plain_line_has_no_time_and_another_line_is_none() -> None:
     entry = Entry(Event.KEY_REVOKED.value, subject_type="apikey", subject_id=1)
     assert (entry.at, entry.is_recorded()) == (None, False)
-    assert parse_json('{"logger": "authsvc.observation"}') is None
+    assert parse_json('{"logger": "authsvc.telemetry.access"}') is None

@@ -16,7 +16,7 @@ from django.urls import reverse
 from accounts.models import User
 from apikeys import services
 from apikeys.models import APIKey, Secret
-from authsvc.one_time import COOKIE
+from authsvc.web.one_time import COOKIE
 from tests.accounts.mails import sent
 from tests.apikeys.conftest import opens
 from tests.audit.conftest import events

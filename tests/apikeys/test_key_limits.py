@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from apikeys.models import APIKey, Secret
-from authsvc import limiter
+from authsvc import ratelimit
 from tests.apikeys.test_rotation_races import at_once, use
 from tests.conftest import BAD_CREDENTIAL, Api, errors_of
 from tests.factories import make_key, make_role, token_of
@@ -44,7 +44,7 @@ def storage(request: pytest.FixtureRequest, settings: Any) -> Iterator[None]:
         with redis.Redis.from_url(request.param) as database:
             database.flushdb()
     yield
-    limiter._storage.cache_clear()
+    ratelimit._storage.cache_clear()
 
 
 @pytest.fixture
@@ -201,10 +201,10 @@ def test_of_fifty_parallel_clients_exactly_as_many_pass_as_the_limit_says(alice:
 
 @pytest.mark.usefixtures("storage")
 def test_in_window_after_window_exactly_as_many_pass_as_the_limit_says(db: None, hasty: None) -> None:
-    limiter.hit("1/minute", "warm")  # a process that has counted before
-    passed = [sum(at_once([lambda n=n: limiter.hit("20/minute", f"{n}").passes] * 50)) for n in range(10)]  # type: ignore[misc]
+    ratelimit.hit("1/minute", "warm")  # a process that has counted before
+    passed = [sum(at_once([lambda n=n: ratelimit.hit("20/minute", f"{n}").passes] * 50)) for n in range(10)]  # type: ignore[misc]
     assert passed == [20] * 10
-    assert limiter.state.uncounted == 0
+    assert ratelimit.state.uncounted == 0
 
 
 def test_a_redis_that_is_away_lets_requests_pass_uncounted(api: Api, settings: Any, alice: User) -> None:
@@ -213,7 +213,7 @@ def test_a_redis_that_is_away_lets_requests_pass_uncounted(api: Api, settings: A
     answers = [call(api, plaintext) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
     assert limits_of(answers[0]) == (None, None, None)
-    assert limiter.state.uncounted == 3
+    assert ratelimit.state.uncounted == 3
 
 
 def test_one_query_authenticates_however_much_a_key_is_limited(

@@ -20,7 +20,7 @@ from accounts.models import User
 from apikeys import keys, leaks
 from apikeys.models import Secret
 from audit.models import AuditEvent
-from authsvc.checks import TAG
+from authsvc.config.checks import TAG
 from tests.apikeys.test_leaks import ACCEPTED, opens, report, sent
 from tests.conftest import Api, errors_of
 from tests.factories import make_key

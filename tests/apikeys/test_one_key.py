@@ -12,7 +12,7 @@ from accounts.models import User
 from apikeys import keys, last_use, services
 from apikeys.models import APIKey
 from apikeys.queries import key_by_digest
-from authsvc.context import NONE
+from authsvc.request.context import NONE
 from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL, NOT_FOUND, Api, errors_of
 from tests.factories import make_key, token_of
 

@@ -12,7 +12,7 @@ from apikeys import keys, last_use, services
 from apikeys.models import APIKey, Secret
 from apikeys.queries import key_by_digest
 from audit.models import AuditEvent
-from authsvc.context import NONE
+from authsvc.request.context import NONE
 from tests.apikeys.conftest import CarolsKey, in_parallel
 from tests.conftest import Api
 from tests.factories import make_key, token_of

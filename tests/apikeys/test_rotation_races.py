@@ -20,8 +20,8 @@ from apikeys import keys, last_use, rules, services, views
 from apikeys.models import APIKey, Secret
 from apikeys.queries import key_by_digest
 from audit.models import AuditEvent
-from authsvc.context import NONE
 from authsvc.mail import _outbox
+from authsvc.request.context import NONE
 from tests.conftest import BAD_CREDENTIAL, IMPATIENCE, Api
 from tests.factories import make_key, token_of
 

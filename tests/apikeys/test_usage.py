@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.models import User
 from apikeys import usage
 from apikeys.models import APIKey, Outcome, Secret, Usage
-from authsvc.startup import serving
+from authsvc.config.startup import serving
 from tests.apikeys.test_rotation_races import at_once
 from tests.conftest import NOT_FOUND, Api, errors_of
 from tests.factories import make_key, make_role, token_of

@@ -20,7 +20,7 @@ from audit import journal, services
 from audit.events import Event
 from audit.lost import last_words
 from audit.models import AuditEvent
-from authsvc import logs
+from authsvc.telemetry import logs
 from tests.factories import make_key
 
 Captured = Callable[..., Any]
@@ -151,7 +151,7 @@ def test_the_plain_form_names_keys_and_users(tmp_path: Path) -> None:
 
 
 OTHER = {
-    "a request's": {"logger": "authsvc.observation", "message": "request", "route": "audit"},
+    "a request's": {"logger": "authsvc.telemetry.access", "message": "request", "route": "audit"},
     "no JSON": b'{"logger":"audit",',
     "no text": b'\xff\xfe{"logger":"audit"}',
     "a prefix": b'2026 {"logger":"audit","event":"user:disabled"}',

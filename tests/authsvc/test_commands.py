@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 
-from authsvc import logs
 from authsvc.commands import SentenceCommand, whole_number
+from authsvc.telemetry import logs
 from tests.authsvc.conftest import run
 
 START = "start PostgreSQL, or correct the host and port in DATABASE_URL."

@@ -39,6 +39,20 @@ RANKS = (
     ("urls", "apps"),
 )
 RANK = {name: number for number, names in enumerate(RANKS) for name in names}
+# Inside authsvc: a room imports its own modules and what stands above it.
+FLOORS = (
+    ("__init__",),
+    ("database", "request", "mailboxes", "error_lists"),
+    ("config",),
+    ("telemetry",),
+    ("ratelimit", "mail"),
+    ("problems",),
+    ("web",),
+    ("api",),
+    ("server", "console", "commands"),
+    ("settings", "apps", "urls", "wsgi"),
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 PURE = ("accounts/names.py", "apikeys/keys.py", "audit/events.py")
 
 
@@ -96,6 +110,15 @@ def test_inside_an_app_imports_run_from_the_routes_down_to_the_models(module: st
             assert RANK[part] < rank, f"{module} imports {name}"
         elif room in MAY_IMPORT and room != "authsvc":
             assert RANK[part] <= reach, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module.startswith("authsvc/")])
+def test_inside_the_project_imports_run_from_what_django_asks_for_down_to_the_tools(module: str) -> None:
+    room = Path(module).with_suffix("").parts[1]
+    for name in imports(module):
+        app, part = (*name.split("."), "")[:2]
+        if app == "authsvc" and part != room:
+            assert FLOOR["__init__" if part == "__version__" else part] < FLOOR[room], f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", [module for module in modules() if role(module) != "urls"])

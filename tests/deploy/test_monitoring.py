@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from authsvc import metrics
+from authsvc.telemetry import metrics
 from tests.deploy.gateways import DEPLOY, program
 
 MONITORING = DEPLOY / "monitoring"

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser
 
-from authsvc.context import CREDENTIAL
+from authsvc.request.context import CREDENTIAL
 from tests.flows.browser import launched
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from authsvc import limiter
+from authsvc import ratelimit
 from tests.flows.conftest import Server, bearer, eventually, free_port, new_name
 
 PASSWORD = "not-to-be-logged"
@@ -129,7 +129,9 @@ def test_the_gauge_follows_without_a_request_and_waits_for_nobody(
     server, _ = limited
     own_redis.process.send_signal(signal.SIGSTOP)
     gauge = "\nauthsvc_rate_limit_backend_up 0"
-    eventually(lambda: gauge in server.http.get("/metrics").text, seconds=limiter.REDIS_CHECK + limiter.REDIS_PAUSE + 5)
+    eventually(
+        lambda: gauge in server.http.get("/metrics").text, seconds=ratelimit.REDIS_CHECK + ratelimit.REDIS_PAUSE + 5
+    )
 
 
 def test_a_frozen_redis_costs_one_request_a_second_a_quarter_of_one(
@@ -143,8 +145,8 @@ def test_a_frozen_redis_costs_one_request_a_second_a_quarter_of_one(
         began = time.monotonic()
         assert server.http.get("/auth/verify", headers=key).status_code == 200
         took.append(time.monotonic() - began)
-    assert max(took) < limiter.REDIS_TIMEOUT + SLACK
-    assert sum(took) < 40 * limiter.REDIS_TIMEOUT / 2
+    assert max(took) < ratelimit.REDIS_TIMEOUT + SLACK
+    assert sum(took) < 40 * ratelimit.REDIS_TIMEOUT / 2
     own_redis.process.send_signal(signal.SIGCONT)
     eventually(lambda: state(server) == ("ok", "1"))
 
@@ -160,8 +162,8 @@ def test_a_sentinels_port_counts_nothing_and_says_so(tmp_path: Path, settings: A
         eventually(lambda: answers(client))
         client.close()
         settings.REDIS_URL = f"redis://127.0.0.1:{port}"
-        assert limiter.backend() == "redis away"
-        assert limiter.state.is_away
+        assert ratelimit.backend() == "redis away"
+        assert ratelimit.state.is_away
     finally:
         process.terminate()
         process.wait(20)
@@ -181,8 +183,8 @@ def test_two_limits_of_one_key_are_in_one_slot_of_a_cluster(tmp_path: Path, sett
         own.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         eventually(lambda: b"cluster_state:ok" in own.client.execute_command("CLUSTER", "INFO"))
         settings.REDIS_URL = own.url.removesuffix("/0")
-        assert limiter.backend() == "redis"
-        assert [limiter.hit("9/minute; 2/hour", f"key:{os.getpid()}").passes for _ in range(3)] == [True, True, False]
-        assert limiter.state.uncounted == 0
+        assert ratelimit.backend() == "redis"
+        assert [ratelimit.hit("9/minute; 2/hour", f"key:{os.getpid()}").passes for _ in range(3)] == [True, True, False]
+        assert ratelimit.state.uncounted == 0
     finally:
         own.stop()

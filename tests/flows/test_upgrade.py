@@ -68,9 +68,9 @@ class Installation:
         """Write new code: another version, with a setting and a function that the code of before does not have."""
         (self.folder / "authsvc" / "__init__.py").write_text(f'__version__ = "{version}"\n')
         added = {
-            "logs.py": "\n\ndef added() -> str:\n    return 'new'\n",
+            "telemetry/logs.py": "\n\ndef added() -> str:\n    return 'new'\n",
             "settings.py": "ADDED = logs.added()\n",
-            "health.py": "from django.conf import settings\nsettings.ADDED\n",
+            "api/probes.py": "from django.conf import settings\nsettings.ADDED\n",
         }
         for name, code in added.items():
             with (self.folder / "authsvc" / name).open("a") as file:

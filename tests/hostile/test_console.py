@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 
 from accounts.models import User
-from authsvc.console_sessions import SessionStore
+from authsvc.web.console_sessions import SessionStore
 from tests.factories import UserFactory, make_key
 from tests.hostile.caller import Call, Caller, routes
 from tests.hostile.inputs import COOKIES, FORMS, HEADERS, PART, QUERIES

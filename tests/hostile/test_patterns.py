@@ -22,9 +22,12 @@ from accounts.models.users import username_validator
 from accounts.proofs import reset_tokens
 from apikeys import keys, rules
 from audit.services import printable
-from authsvc import addresses, api, bounded_json, middleware, pagination, rates
-from authsvc.context import CREDENTIAL, RequestContext
-from authsvc.pages import SESSION_KEY
+from authsvc.api import bounded_json, fields, pagination
+from authsvc.config import rates
+from authsvc.request import addresses
+from authsvc.request.context import CREDENTIAL, RequestContext
+from authsvc.web import middleware
+from authsvc.web.browser import SESSION_KEY
 from gateway.authentication import basic
 from gateway.verification import requirements
 
@@ -91,9 +94,9 @@ READERS: tuple[Callable[[str], Any], ...] = (
     addresses.parse_network,
     printable,
     pagination.decode,
-    lambda text: api.QueryIntegerField().run_validation(text),
-    lambda text: api.StrictCharField(max_length=254).run_validation(text),
-    lambda text: api.StrictCharField().run_validation(text),
+    lambda text: fields.QueryIntegerField().run_validation(text),
+    lambda text: fields.StrictCharField(max_length=254).run_validation(text),
+    lambda text: fields.StrictCharField().run_validation(text),
     lambda text: bounded_json.loads(text.encode()),
     lambda text: bounded_json.loads(f'"{text}"'.encode()),
     lambda text: bounded_json.loads(f'{{"{text}": [{text}]}}'.encode()),

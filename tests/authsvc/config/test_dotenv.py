@@ -158,7 +158,7 @@ def test_a_warning_is_a_line_on_stderr(file: Path, capsys: Any) -> None:
 
 
 def test_the_example_has_no_warnings(capsys: Any) -> None:
-    from authsvc import environment  # noqa: PLC0415  what it has read is what the settings have asked for
+    from authsvc.config import environment  # noqa: PLC0415  what it has read is what the settings have asked for
 
     dotenv = Dotenv()
     dotenv.load(ROOT / ".env.example")

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from authsvc import metrics
-from authsvc.middleware import api_headers
 from authsvc.server.errors import refuse, write_problem
+from authsvc.telemetry import metrics
+from authsvc.web.middleware import api_headers
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def answer(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
 @pytest.mark.usefixtures("committed")
 def test_the_settings_are_plain_values_without_the_secret(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dotenv.current, "loaded", {"PORT": "8000"})
-    runpy.run_module("authsvc.preflight")  # as it is imported: nothing happens
-    runpy.run_module("authsvc.preflight", run_name="__main__")
+    runpy.run_module("authsvc.server.preflight")  # as it is imported: nothing happens
+    runpy.run_module("authsvc.server.preflight", run_name="__main__")
     found = json.loads(capsys.readouterr().out)
     assert (found["settings"]["PORT"], found["settings"]["LOG_LEVEL"]) == (8000, "INFO")
     assert (found["dotenv"], found["database"]) == ({"PORT": "8000"}, None)

@@ -18,7 +18,6 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 from gunicorn.workers.gthread import ThreadWorker
 
-from authsvc.middleware import api_headers
 from authsvc.server import balance
 from authsvc.server import worker as module
 from authsvc.server.errors import answer_as_the_api_does, write_problem
@@ -33,6 +32,7 @@ from authsvc.server.worker import (
     remember,
     settle,
 )
+from authsvc.web.middleware import api_headers
 from tests.authsvc.server.loop import Loop, get, looping, post
 
 ANSWER = b"HTTP/1.1 200 OK"
