@@ -10,8 +10,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.judgement import judge
+from accounts.jwt.tokens import AccessToken
 from accounts.models import Session, User
-from accounts.tokens import AccessToken
 from authsvc.request.authorization import credentials
 
 SCHEME = "bearer"

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
-from accounts import passwords
 from accounts.models import User
+from accounts.services import passwords
 from authsvc.api.throttling import limit_address
 from authsvc.problems import InvalidCredential
 

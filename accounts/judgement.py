@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from accounts import sessions
+from accounts.jwt.tokens import AccessToken, read_access_token, refuse_others
 from accounts.models import User
 from accounts.queries import session_by_id
-from accounts.tokens import AccessToken, read_access_token, refuse_others
+from accounts.services import sessions
 from authsvc.problems import InvalidCredential
 
 

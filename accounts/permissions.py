@@ -4,7 +4,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.tokens import AccessToken
+from accounts.jwt.tokens import AccessToken
 
 
 class RoleRequired(BasePermission):

@@ -4,7 +4,7 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 
 from accounts import serializers
 from accounts.link_tokens import MESSAGES
-from accounts.passwords import EmailNotConfirmed
+from accounts.services.passwords import EmailNotConfirmed
 from authsvc.api.openapi import example, problem_example, problems
 
 NOT_CONFIRMED = EmailNotConfirmed().errors[0]

@@ -10,11 +10,13 @@ from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts import keyring, passwords, proofs, queries, schema, serializers, services, sessions
+from accounts import queries, schema, serializers
 from accounts.authentication import JWTAuthentication, session_of, user_of
+from accounts.jwt import keyring
+from accounts.jwt.tokens import TokenPair
 from accounts.models import Session
 from accounts.permissions import IsPerson, IsUser
-from accounts.tokens import TokenPair
+from accounts.services import login, mail_links, passwords, registration, sessions
 from authsvc.api.fields import parse, parse_query
 from authsvc.api.pagination import link_to, page
 from authsvc.api.throttling import limit_address
@@ -41,7 +43,7 @@ class SignupView(ApiView):
     def post(self, request: Request) -> Response:
         asked = parse(serializers.SignupRequest, request)
         limit_address(settings.SIGNUP_RATE, "signup")
-        user = services.sign_up(**asked)
+        user = registration.sign_up(**asked)
         return Response(serializers.UserResponse(user).data, status=201)
 
 
@@ -55,7 +57,7 @@ class LoginView(ApiView):
     def post(self, request: Request) -> Response:
         asked = parse(serializers.LoginRequest, request)
         limit_address(settings.LOGIN_RATE, "login")
-        return tokens(services.log_in(**asked))
+        return tokens(login.log_in(**asked))
 
 
 class RefreshView(ApiView):
@@ -150,7 +152,7 @@ class ResetView(MailView):
 
     @schema.ask_reset
     def post(self, request: Request) -> Response:
-        return self.ask(request, proofs.ask_reset)
+        return self.ask(request, mail_links.ask_reset)
 
 
 class VerificationView(MailView):
@@ -158,7 +160,7 @@ class VerificationView(MailView):
 
     @schema.ask_verification
     def post(self, request: Request) -> Response:
-        return self.ask(request, proofs.ask_confirmation)
+        return self.ask(request, mail_links.ask_confirmation)
 
 
 class ResetConfirmView(ApiView):
@@ -169,7 +171,7 @@ class ResetConfirmView(ApiView):
 
     @schema.reset
     def post(self, request: Request) -> Response:
-        proofs.reset(**parse(serializers.ResetRequest, request))
+        mail_links.reset(**parse(serializers.ResetRequest, request))
         return Response(status=204)
 
 
@@ -181,7 +183,7 @@ class VerifyView(ApiView):
 
     @schema.verify_email
     def post(self, request: Request) -> Response:
-        proofs.confirm(**parse(serializers.TokenRequest, request))
+        mail_links.confirm(**parse(serializers.TokenRequest, request))
         return Response(status=204)
 
 

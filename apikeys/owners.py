@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import services as accounts
-from accounts import sessions
 from accounts.models import User
+from accounts.services import sessions, users
 from accounts.signals import OwnedKey, OwnedKeys
 from apikeys import rules
 from apikeys.models import APIKey, Status
@@ -40,7 +39,7 @@ def end_everything(*, owner: User, reason: str = "", actor: User | None = None, 
         ended = sessions.end_everywhere(user=owner, reason="everything ended", actor=actor)
         audit.record(Event.USER_EVERYTHING_ENDED, actor=actor, subject=owner, reason=reason)
         if disable:
-            accounts.set_active(user=owner, active=False, actor=actor)
+            users.set_active(user=owner, active=False, actor=actor)
     return Ended(revoke_all(owner=owner, reason=reason, actor=actor), ended)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.db import models, transaction
 from django.utils import timezone
 
-from accounts import restore as accounts
 from accounts.models import User
-from accounts.restore import REASON, Repeat
+from accounts.services import restore as accounts
+from accounts.services.restore import REASON, Repeat
 from apikeys import rules, services
 from apikeys.models import APIKey, Secret
 from apikeys.owners import end_everything

@@ -12,8 +12,9 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
-from accounts import authority, sessions
+from accounts import authority
 from accounts.models import Session, User
+from accounts.services import sessions
 from apikeys import keys, rules
 from apikeys.models import APIKey, Secret
 from audit import services as audit

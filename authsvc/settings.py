@@ -189,7 +189,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-SIMPLE_JWT = {"USER_ID_CLAIM": "sub"}  # the rest is read when it is used, in accounts/tokens.py
+SIMPLE_JWT = {"USER_ID_CLAIM": "sub"}  # the rest is read when it is used, in accounts/jwt/tokens.py
 SPECTACULAR_SETTINGS = {
     "TITLE": "authsvc",
     "VERSION": __version__,

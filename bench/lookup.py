@@ -56,12 +56,12 @@ def prepare() -> dict[str, Callable[[], Any]]:
     from django.db import connection  # noqa: PLC0415  as above
     from psycopg import ClientCursor, Cursor  # noqa: PLC0415  as above
 
-    from accounts import services as accounts  # noqa: PLC0415  as above
+    from accounts.services import registration  # noqa: PLC0415  as above
     from apikeys import keys, queries, services  # noqa: PLC0415  as above
     from apikeys.models import Secret  # noqa: PLC0415  as above
 
     call_command("migrate", verbosity=0)
-    user = accounts.sign_up(email="b@example.com", username="bench", password=secrets.token_urlsafe())
+    user = registration.sign_up(email="b@example.com", username="bench", password=secrets.token_urlsafe())
     digest = keys.digest(services.issue_key(owner=user, name="bench")[1])
     sql = queries._key_by_digest.compiled[0]
     raw = connection.connection

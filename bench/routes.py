@@ -68,7 +68,7 @@ def measure(rounds: int) -> None:
 
 def note(*, always: bool) -> None:
     """Have the use of a credential noted at each request, or at most once a minute, as the service does."""
-    from accounts import sessions  # noqa: PLC0415  as above
+    from accounts.services import sessions  # noqa: PLC0415  as above
     from apikeys import last_use  # noqa: PLC0415  as above
 
     last_use.RESOLUTION = sessions.USE_RESOLUTION = timedelta(minutes=0 if always else 1)
@@ -94,12 +94,12 @@ def prepare() -> dict[str, dict[str, Any]]:
     """Fill the database and return the requests, by name."""
     from django.core.management import call_command  # noqa: PLC0415  as above
 
-    from accounts import services, sessions  # noqa: PLC0415  as above
     from accounts.models import User  # noqa: PLC0415  as above
+    from accounts.services import registration, sessions  # noqa: PLC0415  as above
     from apikeys.services import issue_key  # noqa: PLC0415  as above
 
     call_command("migrate", verbosity=0)
-    services.sign_up(email="b@example.com", username="bench", password=secrets.token_urlsafe())
+    registration.sign_up(email="b@example.com", username="bench", password=secrets.token_urlsafe())
     user = User.objects.all().first_with_grants()
     pair = sessions.start(user=user)
     key = {"HTTP_X_API_KEY": issue_key(owner=user, name="bench")[1]}

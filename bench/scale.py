@@ -144,8 +144,8 @@ def lists(size: int) -> dict[str, float]:
     """Return the milliseconds of lists of keys, for owners by the API and for operators in the console."""
     from django.test import Client  # noqa: PLC0415  it needs the settings, as what follows does
 
-    from accounts import sessions  # noqa: PLC0415  as above
     from accounts.models import User  # noqa: PLC0415  as above
+    from accounts.services import sessions  # noqa: PLC0415  as above
     from authsvc.api.pagination import encode  # noqa: PLC0415  as above
 
     operator, _ = User.objects.get_or_create(username="operator", is_staff=True, is_superuser=True)

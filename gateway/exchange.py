@@ -8,9 +8,9 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from accounts import bindings
+from accounts.jwt import bindings
+from accounts.jwt.tokens import EXCHANGED_LIFETIME, AccessToken
 from accounts.models import User
-from accounts.tokens import EXCHANGED_LIFETIME, AccessToken
 from apikeys.judgement import admit, refuse_retired
 from apikeys.models import APIKey
 from apikeys.queries import key_by_secret_id

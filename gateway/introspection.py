@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from accounts.jwt.tokens import ISSUER, AccessToken, read_access_token, read_refresh_token
 from accounts.models import RefreshToken, Session
 from accounts.queries import session_by_id
-from accounts.tokens import ISSUER, AccessToken, read_access_token, read_refresh_token
 from apikeys import keys
 from apikeys.judgement import fault, is_retired
 from apikeys.models import APIKey

@@ -14,8 +14,8 @@ from rest_framework.exceptions import APIException, AuthenticationFailed, NotAut
 
 from accounts.authentication import bearer
 from accounts.judgement import judge as judge_token
+from accounts.jwt.tokens import AccessToken
 from accounts.models import User
-from accounts.tokens import AccessToken
 from apikeys.judgement import judge as judge_key
 from apikeys.models import APIKey
 from authsvc.database.errors import DATABASE_ERRORS

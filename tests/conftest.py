@@ -19,7 +19,7 @@ from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
 
 from accounts.models import User
-from accounts.services import record_console_login
+from accounts.services.login import record_console_login
 from apikeys import usage
 from audit import services as audit
 from authsvc import ratelimit

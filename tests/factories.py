@@ -8,9 +8,9 @@ import factory
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 
-from accounts import sessions
+from accounts.jwt.tokens import TokenPair
 from accounts.models import Scope, User
-from accounts.tokens import TokenPair
+from accounts.services import sessions
 from apikeys import services
 from apikeys.models import APIKey
 

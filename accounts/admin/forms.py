@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts import passwords
 from accounts.models import Role, Scope, User
+from accounts.services import passwords
 
 
 class EditForm:

@@ -11,11 +11,12 @@ from django.db import transaction
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
-from accounts import administration, authority
+from accounts import authority
 from accounts.admin.forms import RoleForm, ScopeForm
 from accounts.authentication import user_of
 from accounts.authority import Right
 from accounts.models import Role, Scope
+from accounts.services import administration
 from authsvc.console import ConsoleAdmin
 
 admin.site.unregister(Group)

@@ -10,10 +10,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 
-from accounts import authority, lockout, sessions, tokens
+from accounts import authority
 from accounts.authentication import user_of
 from accounts.authority import Right
+from accounts.jwt import tokens
 from accounts.models import Lockout, RefreshToken, Session, SigningKey, User
+from accounts.services import lockout, sessions
 from authsvc.console import ConsoleAdmin, Large, ReadOnly, credential_finders
 from authsvc.problems import InvalidCredential
 

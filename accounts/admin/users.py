@@ -14,11 +14,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts import administration, authority, proofs, services, sessions
+from accounts import authority
 from accounts.admin.forms import NewUserForm, OwnPasswordForm, PasswordForm, UserForm
 from accounts.authentication import user_of
 from accounts.authority import Right
 from accounts.models import User
+from accounts.services import administration, mail_links, roles, sessions
 from authsvc.console import ConsoleAdmin, Large
 
 # What only superusers change. For everybody else these are no fields of the form.
@@ -89,9 +90,9 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
         user, actor = form.instance, user_of(request)
         granted, revoked = form.edited("groups")
         for role in sorted(granted, key=str):
-            services.grant_role(user=user, role=role.name, actor=actor)
+            roles.grant_role(user=user, role=role.name, actor=actor)
         for role in sorted(revoked, key=str):
-            services.take_role(user=user, role=role.name, actor=actor)
+            roles.take_role(user=user, role=role.name, actor=actor)
         granted, revoked = form.edited("user_permissions")
         if granted or revoked:
             administration.change_permissions(of=user, grant=granted, revoke=revoked, actor=actor)
@@ -107,7 +108,7 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
     def confirm_addresses(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Take the operator's word for them."""
         users = self.permitted(request, queryset)
-        confirmed = [proofs.mark_confirmed(user=user, actor=user_of(request)) for user in users]
+        confirmed = [mail_links.mark_confirmed(user=user, actor=user_of(request)) for user in users]
         self.message_user(request, f"Confirmed {sum(confirmed)} of {len(confirmed)} addresses.", messages.SUCCESS)
 
     def permitted(self, request: HttpRequest, users: QuerySet[User]) -> list[User]:

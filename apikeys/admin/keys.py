@@ -17,8 +17,8 @@ from django.utils import timezone
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
-from accounts import tokens
 from accounts.authentication import user_of
+from accounts.jwt import tokens
 from accounts.models import User
 from apikeys import keys, queries, services, usage
 from apikeys.admin.rotation import RotationPages, is_id

@@ -11,8 +11,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from accounts import signing
 from accounts.models import RefreshToken, Session, SigningKey, User
+from accounts.services import signing_keys
 from tests.accounts.conftest import claims_of
 from tests.apikeys.forms import form_with
 from tests.audit.conftest import events
@@ -203,7 +203,7 @@ def test_disabling_a_user_ends_the_sessions(console: Client, api: Api, alice: Us
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
 def test_signing_keys_are_shown_without_their_private_half(console: Client, settings: Any, algorithm: str) -> None:
     settings.JWT_ALGORITHM = algorithm
-    key = signing.rotate()
+    key = signing_keys.rotate()
     pages = [console.get(path).content.decode() for path in (KEYS, f"{KEYS}{key.pk}/change/")]
     stored = bytes(SigningKey.objects.get().private_key)
     assert [key.kid in page for page in pages] == [True, True]
@@ -218,7 +218,7 @@ def test_signing_keys_are_shown_without_their_private_half(console: Client, sett
 def test_signing_keys_are_neither_made_nor_changed_nor_deleted_here(console: Client, settings: Any) -> None:
     settings.JWT_ALGORITHM = "ES256"
     with time_machine.travel("2027-01-31T12:00:00Z", tick=False):
-        path = f"{KEYS}{signing.rotate().pk}"
+        path = f"{KEYS}{signing_keys.rotate().pk}"
     before = list(SigningKey.objects.values())
     paths = (f"{KEYS}add/", f"{path}/change/", f"{path}/delete/")
     assert [console.post(where, {"kid": "x", "post": "yes"}).status_code for where in paths] == [403] * 3

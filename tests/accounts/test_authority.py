@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 
-from accounts import administration, lockout, proofs, services, sessions
 from accounts.models import Lockout, Role, Scope, Session, User
+from accounts.services import administration, lockout, mail_links, roles, sessions, users
 from tests.apikeys.forms import form_with
 from tests.audit.conftest import events
 from tests.conftest import Api
@@ -310,13 +310,13 @@ def test_every_service_refuses_an_actor_who_may_not(clerk: User, root: User, api
     mighty, scope = make_role("mighty"), Scope.objects.get(name="reports:read")
     mighty.permissions.add(Permission.objects.get(codename="view_user"))
     calls: list[Any] = [
-        lambda: services.grant_role(user=root, role="admin", actor=clerk),
-        lambda: services.grant_role(user=clerk, role="brand-new", actor=clerk),
-        lambda: services.take_role(user=root, role="admin", actor=clerk),
-        lambda: services.set_active(user=root, active=False, actor=clerk),
+        lambda: roles.grant_role(user=root, role="admin", actor=clerk),
+        lambda: roles.grant_role(user=clerk, role="brand-new", actor=clerk),
+        lambda: roles.take_role(user=root, role="admin", actor=clerk),
+        lambda: users.set_active(user=root, active=False, actor=clerk),
         lambda: sessions.end_all(user=root, reason="x", actor=clerk),
         lambda: sessions.end(session=Session.objects.get(), reason="x", actor=clerk),
-        lambda: proofs.mark_confirmed(user=root, actor=clerk),
+        lambda: mail_links.mark_confirmed(user=root, actor=clerk),
         lambda: lockout.lift(rows=list(Lockout.objects.filter(user=root)), actor=clerk),
         lambda: administration.delete_user(user=root, actor=clerk),
         lambda: administration.change_user(user=root, changes={"email": "x@example.com"}, actor=clerk),

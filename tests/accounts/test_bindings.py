@@ -10,9 +10,9 @@ from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.test import Client
 
-from accounts import proofs, sessions
+from accounts.jwt.tokens import TokenPair
 from accounts.models import RefreshToken, Session, User, new_stamp
-from accounts.tokens import TokenPair
+from accounts.services import mail_links, sessions
 from tests.accounts.conftest import claims_of, sign
 from tests.accounts.mails import link_error_of
 from tests.conftest import BAD_CREDENTIAL, Api
@@ -93,7 +93,9 @@ def test_every_login_is_bound_to_a_value_of_its_own_which_a_refresh_keeps(api: A
 # --- The user's stamp: mailed links and the console -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [proofs.reset_tokens, proofs.confirmation_tokens], ids=["reset", "confirmation"])
+@pytest.mark.parametrize(
+    "kind", [mail_links.reset_tokens, mail_links.confirmation_tokens], ids=["reset", "confirmation"]
+)
 def test_a_mailed_link_ends_with_the_stamp(alice: User, kind: Any) -> None:
     token = kind.make(alice)
     assert kind.find(token) == alice
@@ -102,7 +104,9 @@ def test_a_mailed_link_ends_with_the_stamp(alice: User, kind: Any) -> None:
         kind.find(token)
 
 
-@pytest.mark.parametrize("kind", [proofs.reset_tokens, proofs.confirmation_tokens], ids=["reset", "confirmation"])
+@pytest.mark.parametrize(
+    "kind", [mail_links.reset_tokens, mail_links.confirmation_tokens], ids=["reset", "confirmation"]
+)
 def test_a_link_from_before_the_stamp_works_until_there_is_one(alice: User, kind: Any) -> None:
     User.objects.update(security_stamp=None)
     token = kind.make(User.objects.get())
@@ -136,12 +140,12 @@ def test_a_users_stamp_is_its_own(alice: User, bob: User) -> None:
 def test_a_link_whose_account_is_voided_meanwhile_sets_no_password(
     api: Api, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = proofs.reset_tokens.make(alice)
+    token = mail_links.reset_tokens.make(alice)
 
     def weak_later(*arguments: Any) -> None:
         User.objects.update(security_stamp=new_stamp())
 
-    monkeypatch.setattr(proofs, "refuse_weak", weak_later)
+    monkeypatch.setattr(mail_links, "refuse_weak", weak_later)
     body = {"token": token, "new_password": "another-horse-battery"}
     assert link_error_of(api.post("/auth/password/reset/confirm", body)) == "used"
     assert User.objects.get().check_password(PASSWORD)

@@ -13,9 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import proofs
 from accounts.models import Lockout, User
-from accounts.services import make_service_account, set_active
+from accounts.services import mail_links
+from accounts.services.registration import make_service_account
+from accounts.services.users import set_active
 from tests.accounts.conftest import SIGNUP, at_once
 from tests.accounts.mails import link_error_of, link_in, mailed, sent, token_in
 from tests.apikeys.forms import form_with
@@ -220,7 +221,7 @@ def test_an_address_that_changes_while_it_is_confirmed_is_not_confirmed(
         change_address(user)
         return False
 
-    monkeypatch.setattr(proofs, "mark_confirmed", changed_meanwhile)
+    monkeypatch.setattr(mail_links, "mark_confirmed", changed_meanwhile)
     assert link_error_of(confirm(api, token)) == "used"
     assert not is_confirmed(alice)
 
@@ -291,7 +292,7 @@ def test_a_mail_that_fails_fails_no_sign_up(
     def fail(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("cannot schedule new futures after shutdown")
 
-    monkeypatch.setattr(proofs.mail, "send", fail)
+    monkeypatch.setattr(mail_links.mail, "send", fail)
     assert api.post("/auth/signup", SIGNUP).status_code == 201
     assert User.objects.filter(username="carol").exists()
     assert "a confirmation could not be mailed" in caplog.text

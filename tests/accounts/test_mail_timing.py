@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts import proofs
 from accounts.models import User
+from accounts.services import mail_links
 from tests.accounts.mails import sent
 from tests.conftest import Api
 from tests.factories import UserFactory
@@ -61,7 +61,7 @@ def one_address(settings: Any) -> None:
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit on mails to one address."""
-    monkeypatch.setattr(proofs, "MAILS", "1000000/hour")
+    monkeypatch.setattr(mail_links, "MAILS", "1000000/hour")
 
 
 def asking(api: Api, route: str, users: list[User]) -> Callable[[], Any]:
@@ -104,7 +104,7 @@ def test_each_case_takes_the_same_steps(
     api: Api, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed: list[str | None] = []
-    monkeypatch.setattr(proofs.mail, "send", lambda subject, text, recipient, on_failure: handed.append(recipient))
+    monkeypatch.setattr(mail_links.mail, "send", lambda subject, text, recipient, on_failure: handed.append(recipient))
     UserFactory(email="alice@example.com")
     UserFactory(email="off@example.com", is_active=False)
     for email in ("alice@example.com", "ALICE@example.com", "off@example.com", "nobody@example.com"):
@@ -120,8 +120,8 @@ def test_a_login_takes_the_same_time_for_an_unknown_name(
     settings: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     settings.REQUIRE_VERIFIED_EMAIL = True
-    monkeypatch.setattr("accounts.lockout.USER_FAILURES", 10**6)
-    monkeypatch.setattr("accounts.lockout.ADDRESS_FAILURES", 10**6)
+    monkeypatch.setattr("accounts.services.lockout.USER_FAILURES", 10**6)
+    monkeypatch.setattr("accounts.services.lockout.ADDRESS_FAILURES", 10**6)
     state = {"service account": {"is_service": True}, "disabled": {"is_active": False}}.get(kind, {})
     names, api = [UserFactory(**state).username for _ in range(20)], Api()
     body = {"password": "not-the-password"}

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from accounts.services import make_service_account
+from accounts.services.registration import make_service_account
 from tests.accounts.mails import api_from, link_in, mailed, sent, token_in
 from tests.audit.conftest import events
 from tests.conftest import Api, errors_of

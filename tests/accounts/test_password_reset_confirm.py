@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.hashers import BCryptSHA256Hasher
 from accounts.models import Session, User
-from accounts.services import set_active
+from accounts.services.users import set_active
 from tests.accounts.conftest import at_once
 from tests.accounts.mails import link_error_of, mailed
 from tests.audit.conftest import events

@@ -11,8 +11,8 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from accounts.jwt.tokens import TokenPair
 from accounts.models import RefreshToken, Session, User
-from accounts.tokens import TokenPair
 from audit.models import AuditEvent
 from tests.accounts.conftest import claims_of, encode, sign
 from tests.conftest import BAD_CREDENTIAL, Api, errors_of

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import pytest
 from django.contrib.auth.models import Permission
 
-from accounts import administration, keyring
+from accounts.jwt import keyring
 from accounts.models import Scope, User
+from accounts.services import administration
 from apikeys import rules
 from audit.events import Event
 from audit.journal import Entry, parse_json

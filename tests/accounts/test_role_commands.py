@@ -15,8 +15,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection, connections
 
-from accounts import services
 from accounts.models import Scope, User
+from accounts.services import roles
 from audit.models import AuditEvent
 from tests.audit.conftest import events
 from tests.factories import UserFactory, granted, make_role
@@ -174,7 +174,7 @@ def test_of_parallel_grants_of_one_role_one_is_recorded() -> None:
     users = [UserFactory() for _ in range(4)]
 
     def grant(number: int) -> None:
-        services.grant_role(user=users[number % 4], role=f"role{number // 16}", scopes=["reports:read"])
+        roles.grant_role(user=users[number % 4], role=f"role{number // 16}", scopes=["reports:read"])
         connections.close_all()
 
     with ThreadPoolExecutor(8) as pool:
@@ -190,7 +190,7 @@ def test_of_parallel_takings_of_one_role_one_is_recorded() -> None:
     make_role("auditor").user_set.add(user)
 
     def take(_: int) -> bool:
-        taken = services.take_role(user=user, role="auditor")
+        taken = roles.take_role(user=user, role="auditor")
         connection.close()
         return taken
 

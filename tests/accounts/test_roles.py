@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Group
 from rest_framework.permissions import BasePermission
 
-from accounts import services
+from accounts.jwt.tokens import AccessToken
 from accounts.models import Role, Scope, User
 from accounts.permissions import HasRole, HasScope, IsUser
-from accounts.tokens import AccessToken
+from accounts.services import roles
 from apikeys.permissions import IsService
 from tests.conftest import Api
 from tests.factories import UserFactory, make_key, make_role, token_of
@@ -88,7 +88,7 @@ def test_a_token_feels_a_role_given_and_taken_away_at_the_next_request(
 ) -> None:
     token = token_of(alice)
     statuses = []
-    for change in (None, services.grant_role, services.take_role, services.grant_role):
+    for change in (None, roles.grant_role, roles.take_role, roles.grant_role):
         if change is not None:
             change(user=alice, role="admin")
         with django_assert_num_queries(1):
@@ -100,10 +100,10 @@ def test_a_token_feels_a_role_given_and_taken_away_at_the_next_request(
 def test_a_key_feels_a_role_taken_away_at_the_next_request(
     api: Api, alice: User, django_assert_num_queries: Any
 ) -> None:
-    services.grant_role(user=alice, role="auditor", scopes=["reports:read"])
+    roles.grant_role(user=alice, role="auditor", scopes=["reports:read"])
     key = make_key(alice, "export", scopes=["reports:read"])[1]
     statuses = [api.get("/protected/reports", key=key).status_code]  # the first use writes; the next ones only read
-    for change in (services.take_role, services.grant_role):
+    for change in (roles.take_role, roles.grant_role):
         change(user=alice, role="auditor")
         with django_assert_num_queries(1):
             statuses.append(api.get("/protected/reports", key=key).status_code)
@@ -122,7 +122,7 @@ def test_a_key_feels_a_role_taken_away_at_the_next_request(
 def test_a_credential_loses_what_its_role_loses(
     api: Api, alice: User, loss: Any, django_assert_num_queries: Any
 ) -> None:
-    services.grant_role(user=alice, role="auditor", scopes=["reports:read"])
+    roles.grant_role(user=alice, role="auditor", scopes=["reports:read"])
     token, key = token_of(alice), make_key(alice, scopes=["reports:read"])[1]
     before = [
         api.get("/protected/reports", token=token).status_code,
@@ -137,17 +137,17 @@ def test_a_credential_loses_what_its_role_loses(
 
 def test_a_role_given_to_the_owner_adds_nothing_to_a_key_that_did_not_ask(api: Api, alice: User) -> None:
     key = make_key(alice)[1]
-    services.grant_role(user=alice, role="auditor", scopes=["reports:read"])
+    roles.grant_role(user=alice, role="auditor", scopes=["reports:read"])
     assert api.get("/protected/reports", key=key).status_code == 403
     assert api.get("/protected/reports", token=token_of(alice)).status_code == 200
 
 
 def test_two_roles_grant_a_scope_and_losing_one_is_no_loss(api: Api, alice: User) -> None:
     for role in ("auditor", "clerk"):
-        services.grant_role(user=alice, role=role, scopes=["reports:read"])
+        roles.grant_role(user=alice, role=role, scopes=["reports:read"])
     key = make_key(alice, scopes=["reports:read"])[1]
-    assert services.take_role(user=alice, role="auditor") is True
-    assert services.take_role(user=alice, role="auditor") is False
+    assert roles.take_role(user=alice, role="auditor") is True
+    assert roles.take_role(user=alice, role="auditor") is False
     assert api.get("/protected/reports", key=key).status_code == 200
 
 

@@ -16,8 +16,8 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
-from accounts import housekeeping, signing
 from accounts.models import Lockout, RefreshToken, Session, SigningKey, User
+from accounts.services import cleanup, signing_keys
 from tests.accounts.conftest import at_once
 from tests.audit.conftest import events
 from tests.conftest import Api
@@ -115,7 +115,7 @@ def test_what_has_had_its_time_goes_and_what_lives_stays(api: Api, alice: User, 
     ConsoleLogin.objects.create(session_key="present", session_data="", expire_date=now + timedelta(hours=1))
     settings.JWT_ALGORITHM = "ES256"
     for _ in range(2):
-        signing.rotate()
+        signing_keys.rotate()
     retired = SigningKey.objects.exclude(retires_at=None)
     assert retired.update(retires_at=now - timedelta(seconds=1)) == 1
     out, _ = run("clear_expired")
@@ -155,7 +155,7 @@ def test_the_record_stays(alice: User) -> None:
 def test_rows_go_in_batches_and_the_progress_is_told_beside_the_result(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    monkeypatch.setattr(cleanup, "BATCH", 2)
     add_sessions(alice, 5, ended_at=timezone.now())
     for number in range(3):
         add_lockout(str(number), timezone.now())
@@ -166,18 +166,18 @@ def test_rows_go_in_batches_and_the_progress_is_told_beside_the_result(
 
 
 def test_more_rows_than_one_look_finds_all_go(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
-    monkeypatch.setattr(housekeeping, "FOUND", 3)
+    monkeypatch.setattr(cleanup, "BATCH", 2)
+    monkeypatch.setattr(cleanup, "FOUND", 3)
     add_sessions(alice, 7, ended_at=timezone.now())
-    assert list(dict(housekeeping.expired())["sessions"]) == [2, 1, 2, 1, 1]
+    assert list(dict(cleanup.expired())["sessions"]) == [2, 1, 2, 1, 1]
 
 
 def test_rows_that_somebody_else_removes_meanwhile_are_not_counted_and_end_nothing(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 1)
+    monkeypatch.setattr(cleanup, "BATCH", 1)
     add_sessions(alice, 3, ended_at=timezone.now())
-    found = dict(housekeeping.expired())["sessions"]
+    found = dict(cleanup.expired())["sessions"]
     assert next(found) == 1
     Session.objects.order_by("pk").first().delete()  # type: ignore[union-attr]  # there are two
     assert list(found) == [1]
@@ -198,9 +198,9 @@ def test_where_there_is_nothing_to_remove_one_line_says_so() -> None:
 
 
 def test_one_batch_goes_after_the_other(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    monkeypatch.setattr(cleanup, "BATCH", 2)
     add_sessions(alice, 5, ended_at=timezone.now())
-    found = dict(housekeeping.expired())["sessions"]
+    found = dict(cleanup.expired())["sessions"]
     assert (next(found), Session.objects.count()) == (2, 3)
     assert (next(found), Session.objects.count()) == (2, 1)
 
@@ -209,7 +209,7 @@ def test_a_lockout_that_begins_anew_between_the_look_and_the_deletion_stays(monk
     past = timezone.now() - timedelta(seconds=1)
     for key in ("over", "begins anew"):
         add_lockout(key, past)
-    found = dict(housekeeping.expired())["lockouts"]
+    found = dict(cleanup.expired())["lockouts"]
     looked: list[str] = []
 
     def begin_anew(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
@@ -225,7 +225,7 @@ def test_a_lockout_that_begins_anew_between_the_look_and_the_deletion_stays(monk
 
 @pytest.mark.django_db(transaction=True)
 def test_two_at_once_and_logins_beside_them_are_all_well(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 3)
+    monkeypatch.setattr(cleanup, "BATCH", 3)
     add_sessions(alice, 20, ended_at=timezone.now())
 
     def use() -> int:

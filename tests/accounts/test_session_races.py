@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.hashers import make_password
 
-from accounts import services
+from accounts.jwt.tokens import TokenPair
 from accounts.models import Lockout, RefreshToken, Session, User
-from accounts.tokens import TokenPair
+from accounts.services import users
 from audit.models import AuditEvent
 from tests.accounts.conftest import at_once
 from tests.conftest import Api
@@ -137,11 +137,11 @@ def test_of_two_password_changes_at_once_one_wins(alice: User) -> None:
 
 def test_a_login_beside_disabling_its_user_leaves_no_session_for_when_it_is_enabled_again(alice: User) -> None:
     def race() -> None:
-        services.set_active(user=alice, active=True)
+        users.set_active(user=alice, active=True)
         logged_in, _ = at_once(
-            [partial(post, "/auth/login", LOGIN), partial(services.set_active, user=alice, active=False)]
+            [partial(post, "/auth/login", LOGIN), partial(users.set_active, user=alice, active=False)]
         )
-        services.set_active(user=alice, active=True)
+        users.set_active(user=alice, active=True)
         assert logged_in.status_code in {200, 401}
         assert not opens(logged_in.json().get("access_token", "none was given"))
         assert not Session.objects.filter(ended_at=None).exists()

@@ -12,8 +12,8 @@ import time_machine
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import services
 from accounts.models import Session, User
+from accounts.services import users
 from audit.models import AuditEvent
 from tests.accounts.conftest import at_once, claims_of, sign
 from tests.conftest import BAD_CREDENTIAL, IMPATIENCE, NOT_FOUND, Api, errors_of
@@ -180,10 +180,10 @@ def test_its_use_is_noted_at_most_once_a_minute_and_never_backwards(
 
 def test_disabling_a_user_ends_the_sessions_and_enabling_revives_none(api: Api, alice: User) -> None:
     token = token_of(alice)
-    services.set_active(user=alice, active=False)
-    services.set_active(user=alice, active=False)
+    users.set_active(user=alice, active=False)
+    users.set_active(user=alice, active=False)
     assert opens(api, token) == [False]
-    services.set_active(user=alice, active=True)
+    users.set_active(user=alice, active=True)
     assert opens(api, token, token_of(alice)) == [False, True]
     events = AuditEvent.objects.exclude(event="user:logged_in").order_by("id").values_list("event", flat=True)
     assert list(events) == ["user:disabled", "session:ended", "user:enabled"]

@@ -19,8 +19,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
-from accounts import keyring, signing
+from accounts.jwt import keyring
 from accounts.models import SigningKey, User
+from accounts.services import signing_keys
 from audit.models import AuditEvent
 from tests.accounts.conftest import claims_of, encode, sign
 from tests.conftest import BAD_CREDENTIAL, Api
@@ -368,7 +369,7 @@ def test_the_console_shows_a_key_without_its_private_half(client: Client, alice:
 @pytest.mark.parametrize(("minutes", "last"), [(30, 31), (1, 6)], ids=["a login's token", "a key's token"])
 def test_the_last_token_is_good_however_late_it_was_signed(settings: Any, minutes: int, last: int) -> None:
     settings.ACCESS_TOKEN_EXPIRE_MINUTES = minutes
-    assert signing.last_token() == timedelta(minutes=last)
+    assert signing_keys.last_token() == timedelta(minutes=last)
 
 
 def test_the_first_key_signs_at_once_even_where_a_process_has_just_looked(

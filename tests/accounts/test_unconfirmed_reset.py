@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts import proofs, sessions
 from accounts.models import Session, User
+from accounts.services import mail_links, sessions
 from apikeys import services, views
 from apikeys.models import APIKey
 from audit.models import AuditEvent
@@ -188,4 +188,4 @@ def test_the_password_and_the_keys_change_together_or_not_at_all(
     monkeypatch.undo()
     assert works(api, key)
     assert User.objects.get().check_password(PASSWORD)
-    assert proofs.reset_tokens.find(token_in(message)) == squatter
+    assert mail_links.reset_tokens.find(token_in(message)) == squatter

@@ -17,9 +17,9 @@ from django.core.management.base import CommandError
 from django.test import Client
 from django.utils import timezone
 
-from accounts import proofs, signing
 from accounts.models import Scope, Session, SigningKey, User
-from accounts.services import make_service_account
+from accounts.services import mail_links, signing_keys
+from accounts.services.registration import make_service_account
 from apikeys.models import APIKey, Secret
 from audit import journal, services
 from audit.events import Event
@@ -90,7 +90,7 @@ def test_every_session_link_and_console_session_ends_and_nothing_else(api: Api, 
     assert api.post("/auth/refresh", {"refresh_token": pair.refresh_token}).status_code == 401
     assert console.get("/admin/").status_code == 302
     with pytest.raises(ValidationError):
-        proofs.reset_tokens.find(link)
+        mail_links.reset_tokens.find(link)
     fresh = set(User.objects.values_list("security_stamp", flat=True))
     assert (len(fresh), stamps & fresh, {len(stamp) for stamp in fresh}) == (3, set(), {32})
     assert (opens(api, key), logs_in(api)) == (True, True)
@@ -341,7 +341,7 @@ def test_the_permissions_of_a_role_that_were_changed_are_taken(db: None, restore
 
 def test_a_signing_key_that_had_leaked_signs_no_more(db: None, settings: Any, restore: Restore) -> None:
     settings.JWT_ALGORITHM = "ES256"
-    leaked = signing.rotate()
+    leaked = signing_keys.rotate()
     line = lost(Event.SIGNING_KEY_ROTATED, SigningKey(kid="x", pk=99), "at once")
     with time_machine.travel(timezone.now() + timedelta(seconds=1)):
         assert restore(line)["Repeated"] == ["signing keys: signing keys void: a new one signs"]

@@ -13,9 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import proofs
 from accounts.models import Session, User
-from accounts.services import make_service_account, set_active
+from accounts.services import mail_links
+from accounts.services.registration import make_service_account
+from accounts.services.users import set_active
 from apikeys import owners
 from apikeys.models import APIKey, Secret
 from audit.models import AuditEvent
@@ -37,7 +38,7 @@ def test_all_of_an_owner_ends_and_nothing_of_others(api: Api, alice: User, bob: 
     keys = [make_key(alice, f"key {number}")[1] for number in range(3)]
     exchanged = api.post("/auth/token", key=keys[0]).json()["access_token"]
     tokens = [pair_of(alice).access_token, pair_of(alice).access_token, exchanged]
-    links = [kind.make(granted(alice)) for kind in (proofs.reset_tokens, proofs.confirmation_tokens)]
+    links = [kind.make(granted(alice)) for kind in (mail_links.reset_tokens, mail_links.confirmation_tokens)]
     others = statuses(api, [make_key(bob)[1]], [pair_of(bob).access_token])
     assert (statuses(api, keys, tokens), console.get("/admin/").status_code) == ([200] * 6, 200)
 
@@ -46,7 +47,7 @@ def test_all_of_an_owner_ends_and_nothing_of_others(api: Api, alice: User, bob: 
 
     assert (ended.keys, ended.sessions) == (3, 2)
     assert (statuses(api, keys, tokens), console.get("/admin/").status_code) == ([401] * 6, 302)
-    for kind, link in zip((proofs.reset_tokens, proofs.confirmation_tokens), links, strict=True):
+    for kind, link in zip((mail_links.reset_tokens, mail_links.confirmation_tokens), links, strict=True):
         with pytest.raises(ValidationError):
             kind.find(link)
     assert others == [200, 200]

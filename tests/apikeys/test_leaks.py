@@ -11,7 +11,7 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import User
-from accounts.services import make_service_account
+from accounts.services.registration import make_service_account
 from apikeys import keys
 from apikeys.models import APIKey
 from audit.models import AuditEvent

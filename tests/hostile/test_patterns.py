@@ -14,12 +14,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from rest_framework.exceptions import APIException
 
-from accounts import tokens
 from accounts.authentication import bearer
+from accounts.jwt import tokens
 from accounts.models import User
 from accounts.models.roles import role_validator, scope_validator
 from accounts.models.users import username_validator
-from accounts.proofs import reset_tokens
+from accounts.services.mail_links import reset_tokens
 from apikeys import keys, rules
 from audit.services import printable
 from authsvc.api import bounded_json, fields, pagination

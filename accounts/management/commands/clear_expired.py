@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts import housekeeping
+from accounts.services import cleanup
 from authsvc.commands import SentenceCommand
 
 
@@ -20,7 +20,7 @@ class Command(SentenceCommand):
 
     def handle(self, *args: Any, **options: Any) -> str:
         lines = []
-        for name, batches in housekeeping.expired():
+        for name, batches in cleanup.expired():
             removed = 0
             for batch in batches:
                 removed += batch

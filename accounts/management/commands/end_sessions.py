@@ -3,8 +3,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts import sessions
 from accounts.lookup import find_user
+from accounts.services import sessions
 from authsvc.commands import SentenceCommand
 
 

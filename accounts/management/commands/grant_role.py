@@ -3,8 +3,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts import services
 from accounts.lookup import find_user
+from accounts.services import roles
 from authsvc.commands import SentenceCommand
 
 
@@ -22,5 +22,5 @@ class Command(SentenceCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = find_user(options["name"])
-        services.grant_role(user=user, role=options["role"], scopes=options["scope"])
+        roles.grant_role(user=user, role=options["role"], scopes=options["scope"])
         self.tell(f"{user} has the role {options['role']}.")

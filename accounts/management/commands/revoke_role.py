@@ -6,8 +6,8 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.core.management.base import CommandError
 
-from accounts import services
 from accounts.lookup import find_user
+from accounts.services import roles
 from authsvc.commands import SentenceCommand
 
 
@@ -24,5 +24,5 @@ class Command(SentenceCommand):
         user, role = find_user(options["name"]), options["role"]
         if not Group.objects.filter(name=role).exists():
             raise CommandError(f"There is no role {role!r}.")
-        taken = services.take_role(user=user, role=role)
+        taken = roles.take_role(user=user, role=role)
         self.tell(f"{user} {'no longer has' if taken else 'did not have'} the role {role}.")

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts import signing
+from accounts.services import signing_keys
 from authsvc.commands import SentenceCommand
 
 
@@ -23,6 +23,6 @@ class Command(SentenceCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> str:
-        key = signing.rotate(at_once=options["at_once"])
+        key = signing_keys.rotate(at_once=options["at_once"])
         self.tell(f"A new {key.algorithm} key is published and signs from {key.signs_from:%Y-%m-%dT%H:%M:%SZ}.")
         return key.kid

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts.lookup import find_user
 from accounts.models import User
-from accounts.services import make_service_account
+from accounts.services.registration import make_service_account
 from apikeys import serializers, services
 from authsvc.commands import SentenceCommand, as_json, whole_number
 

@@ -16,7 +16,7 @@ from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 
-from accounts import bindings, keyring
+from accounts.jwt import bindings, keyring
 from accounts.models import Session, User
 from authsvc.problems import InvalidCredential
 

@@ -12,9 +12,10 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission
 from django.db import models, transaction
 
-from accounts import authority, services
+from accounts import authority
 from accounts.authority import Right
 from accounts.models import Scope, User
+from accounts.services import users
 from audit import services as audit
 from audit.events import Event
 
@@ -42,7 +43,7 @@ def change_user(*, user: User, changes: Mapping[str, Any], actor: User | None) -
     if FLAGS & changed.keys():
         authority.require(actor, Right.SET_PERMISSIONS, row)
     if "is_active" in changed:
-        services.set_active(user=user, active=changed["is_active"], actor=actor)
+        users.set_active(user=user, active=changed["is_active"], actor=actor)
     columns = {name: value for name, value in changed.items() if name != "is_active"}
     if columns:
         confirmed = {"email_verified_at": None} if "email" in columns else {}

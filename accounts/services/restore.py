@@ -14,8 +14,9 @@ from django.contrib.sessions.models import Session as ConsoleLogin
 from django.db import models
 from django.utils import timezone
 
-from accounts import keyring, services, signing
+from accounts.jwt import keyring
 from accounts.models import Scope, Session, User
+from accounts.services import roles, signing_keys, users
 from audit import services as audit
 from audit.events import Event
 from audit.journal import Entry
@@ -50,7 +51,7 @@ def disable(user: User, entry: Entry) -> str:
     """Disable a user again."""
     if not user.is_active:
         return ""
-    services.set_active(user=user, active=False)
+    users.set_active(user=user, active=False)
     return "disabled"
 
 
@@ -88,7 +89,7 @@ def take_rights(user: User, entry: Entry) -> str:
 
 def take_role(user: User, entry: Entry) -> str:
     """Take a role away from a user again."""
-    return f"role {entry.reason} taken away" if services.take_role(user=user, role=entry.reason) else ""
+    return f"role {entry.reason} taken away" if roles.take_role(user=user, role=entry.reason) else ""
 
 
 def take_grant(role: Group, entry: Entry) -> str:
@@ -128,7 +129,7 @@ def void_signing_keys(entry: Entry) -> str:
     """Void the signing keys of the backup, of which one had leaked."""
     if entry.is_recorded() or settings.JWT_ALGORITHM == keyring.SYMMETRIC:
         return ""
-    signing.rotate(at_once=True)
+    signing_keys.rotate(at_once=True)
     entry.restore()
     return "signing keys void: a new one signs"
 

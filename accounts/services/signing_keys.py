@@ -17,9 +17,9 @@ from django.db.models import Q
 from django.utils import timezone
 from jwt.algorithms import get_default_algorithms
 
-from accounts import keyring
+from accounts.jwt import keyring
+from accounts.jwt.tokens import EXCHANGED_LIFETIME
 from accounts.models import SigningKey
-from accounts.tokens import EXCHANGED_LIFETIME
 from audit import services as audit
 from audit.events import Event
 

@@ -13,11 +13,12 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import authority, lockout, signals
+from accounts import authority, signals
 from accounts.authority import Right
 from accounts.link_tokens import confirmation_tokens, link_error, reset_tokens
 from accounts.models import User
-from accounts.passwords import refuse_weak, replace
+from accounts.services import lockout
+from accounts.services.passwords import refuse_weak, replace
 from audit import services as audit
 from audit.events import Event
 from authsvc import mail, mailboxes, ratelimit

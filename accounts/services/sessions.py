@@ -10,11 +10,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import authority, bindings, tokens
+from accounts import authority
 from accounts.authority import Right
+from accounts.jwt import bindings, tokens
+from accounts.jwt.tokens import TokenPair
 from accounts.models import RefreshToken, Session, User, new_stamp
 from accounts.queries import session_by_id
-from accounts.tokens import TokenPair
 from audit import services as audit
 from audit.events import Event
 from authsvc.database.errors import DATABASE_ERRORS, describe

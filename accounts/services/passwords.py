@@ -10,8 +10,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts import lockout, sessions, signals
+from accounts import signals
 from accounts.models import Session, User
+from accounts.services import lockout, sessions
 from audit import services as audit
 from audit.events import Event
 from authsvc.problems import InvalidCredential, ProblemException

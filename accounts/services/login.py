@@ -1,0 +1,29 @@
+"""Logging in, through the API and in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.jwt.tokens import TokenPair
+from accounts.models import User
+from accounts.services import passwords, sessions
+from audit import services as audit
+from audit.events import Event
+from authsvc.problems import InvalidCredential
+
+# A login whose user changes while it is proven is proven again: another login may just have renewed the hash.
+ATTEMPTS = 3
+
+
+def log_in(*, username: str, password: str) -> TokenPair:
+    """Return the tokens of a new session for a name or address and its password. Raises what ``prove`` raises."""
+    for _ in range(ATTEMPTS):
+        pair = sessions.start(user=passwords.prove(username=username, password=password))
+        if pair is not None:
+            return pair
+    raise InvalidCredential("user changed meanwhile")
+
+
+def record_console_login(*, user: User, **signal: Any) -> None:
+    """Receiver of Django's user_logged_in: an operator has logged in to the console."""
+    audit.record(Event.USER_LOGGED_IN, actor=user, subject=user, reason="console")

@@ -1,0 +1,37 @@
+"""Enabling and disabling a user, and what a new password ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from accounts import authority
+from accounts.authority import Right
+from accounts.models import User
+from accounts.services import sessions
+from audit import services as audit
+from audit.events import Event
+from authsvc.request.context import current
+
+
+@transaction.atomic
+def set_active(*, user: User, active: bool, actor: User | None = None) -> None:
+    """Enable or disable a user; a disabled one's sessions end, and being enabled again revives none.
+
+    Raises PermissionDenied for an actor who may not change the user.
+    """
+    authority.require(actor, Right.CHANGE_USER, user)
+    if User.objects.filter(pk=user.pk).exclude(is_active=active).update(is_active=active):
+        audit.record(Event.USER_ENABLED if active else Event.USER_DISABLED, actor=actor, subject=user)
+        if not active:
+            sessions.end_all(user=user, reason="user disabled", actor=actor)
+
+
+@transaction.atomic
+def on_password_changed(*, user: User, **signal: Any) -> None:
+    """Receiver of password_changed, which an operator or Django's own command causes: every session ends."""
+    actor = current.get().user
+    authority.require(actor, Right.TAKE_OVER, user)
+    audit.record(Event.USER_CHANGED, actor=actor, subject=user, reason="password")
+    sessions.end_all(user=user, reason="password changed", actor=actor)
