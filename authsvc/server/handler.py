@@ -11,6 +11,7 @@ from django.core.signals import request_started
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch
+from django.utils.http import parse_header_parameters
 
 from authsvc.request.paths import is_page
 
@@ -31,7 +32,9 @@ class Request(WSGIRequest):
 
     A parameter with an unknown encoding (RFC 2231, ``charset*=nonsense''x``) raises while the request is being built,
     outside everything that turns exceptions into answers. Such a type is no type: the view answers 415. So is one of
-    more than LONGEST_TYPE characters, which Django would parse in time quadratic in its length.
+    more than LONGEST_TYPE characters, which Django would parse in time quadratic in its length. The charset decodes
+    nothing: addresses and forms are UTF-8, and codecs such as idna raise in the middle of a request, or take quadratic
+    time.
 
     Django reads no body without a length and takes a chunked one (RFC 9112, section 7.1) for an empty one. So it is
     read here, up to one byte more than a body may have.
@@ -55,7 +58,7 @@ class Request(WSGIRequest):
             meta["CONTENT_TYPE"] = ""
             return
         try:
-            super()._set_content_type_params(meta)  # type: ignore[misc]  # the stubs leave out what is private
+            self.content_type, self.content_params = parse_header_parameters(meta["CONTENT_TYPE"])
         except (LookupError, ValueError):
             self.content_type, self.content_params = "", {}
             meta["CONTENT_TYPE"] = ""

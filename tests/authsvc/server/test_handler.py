@@ -10,6 +10,7 @@ from django.urls import get_script_prefix, set_script_prefix
 
 from authsvc.server.handler import Handler, Request
 
+PART = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\na-b\r\n--x--\r\n'
 pytestmark = pytest.mark.django_db
 
 
@@ -21,10 +22,15 @@ def call(content_type: str = "application/json", body: bytes = b"{}", **environ:
         "CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body),
         "wsgi.url_scheme": "http", **environ,
     }  # fmt: skip
+    status, answer = respond({name: value for name, value in variables.items() if value is not None})
+    return status, json.loads(answer)
+
+
+def respond(environ: dict[str, Any]) -> tuple[str, bytes]:
+    """Return the status line and the body of the answer to a request as PEP 3333 has it."""
     statuses: list[str] = []
-    sent = {name: value for name, value in variables.items() if value is not None}
-    answer = b"".join(Handler()(sent, lambda status, headers: statuses.append(status)))
-    return statuses[0], json.loads(answer)
+    answer = b"".join(Handler()(environ, lambda status, headers: statuses.append(status)))
+    return statuses[0], answer
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,35 @@ def test_a_type_that_django_cannot_read_is_no_crash(content_type: str) -> None:
     status, body = call(content_type)
     assert status == "415 Unsupported Media Type"
     assert body["status"] == 415
+
+
+@pytest.mark.parametrize("charset", ["idna", "hex", "rot13", "base64", "zlib", "undefined", "punycode", "utf-16"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/livez",
+        "/docs",
+        "/protected/any",
+        "/auth/verify",
+        "/auth/verify-prefix/a",
+        "/keys",
+        "/auth/login",
+        "/admin/login/",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_charset_decodes_an_address_or_a_form(charset: str, path: str, method: str) -> None:
+    environ = {
+        "REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": "next=%41.aa",
+        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost",
+        "HTTP_COOKIE": f"csrftoken={'a' * 32}", "wsgi.url_scheme": "http", "CONTENT_LENGTH": str(len(PART)),
+    }  # fmt: skip
+    plain, odd = (
+        respond({**environ, "CONTENT_TYPE": f"multipart/form-data; boundary=x{more}", "wsgi.input": BytesIO(PART)})[0]
+        for more in ("", f"; charset={charset}")
+    )
+    assert int(plain[:3]) < 500
+    assert odd == plain
 
 
 def test_a_good_type_is_read() -> None:
