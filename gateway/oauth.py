@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from rest_framework.exceptions import AuthenticationFailed
+from django.core.exceptions import RequestDataTooBig
+from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
 from authsvc.api.views import ApiView
@@ -43,12 +45,21 @@ class OAuthView(ApiView):
         return response
 
 
+def form_of(request: Request) -> Mapping[str, Any]:
+    """Return the form of a request; an empty one where it cannot be read."""
+    try:
+        return request.data
+    except (APIException, RequestDataTooBig):
+        return {}
+
+
 def error_code(problem: dict[str, Any], exc: Exception, request: Request) -> str:
     """Return the ``error`` of a problem."""
     if isinstance(exc, AuthenticationFailed) and problem["detail"] == BAD_CREDENTIAL:
         if credentials(request.META.get("HTTP_AUTHORIZATION", ""), "bearer") is not None:
             return "invalid_token"  # RFC 6750, section 3.1
-        if "subject_token" in request.data and not {"client_secret", "client_id"} & request.data.keys():
+        form = form_of(request)
+        if "subject_token" in form and not {"client_secret", "client_id"} & form.keys():
             return "invalid_request"  # RFC 8693, section 2.2.2
     own = [fault["code"] for fault in problem.get("errors", []) if fault["code"] in FIELD_CODES]
     return STATUS_CODES.get(problem["status"], own[0] if own else "invalid_request")

@@ -37,6 +37,17 @@ def basic(key: Key) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(f'{key[0].pk}:{key[1]}'.encode()).decode()}"}
 
 
+@pytest.mark.parametrize("path", [TOKEN, INTROSPECT])
+@pytest.mark.parametrize(
+    "form", [b"a=1&a=2", b"%ff=%ff", b"\xef\xbb\xbfa=1", b"&".join(b"f%d=1" % n for n in range(200))], ids=range(4)
+)
+def test_a_bad_credential_beside_a_form_that_cannot_be_read_is_a_bad_credential(
+    api: Api, db: None, path: str, form: bytes
+) -> None:
+    response = api.client.generic("POST", path, form, FORM, headers={"x-api-key": "x"})
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+
+
 def post(api: Api, path: str, form: str, key: Key | None = None, **options: Any) -> Any:
     return api.post(path, form, content_type=FORM, headers=basic(key) if key else {}, **options)
 
