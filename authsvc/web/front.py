@@ -10,10 +10,12 @@ POLICY = (
 )
 # In the order of preference where a client accepts either: only a browser names HTML.
 TYPES = ["application/json", "application/problem+json", "text/html"]
+LONGEST_ACCEPT = 1000  # characters; Django compares each type named with each of ours
 
 
 def front(request: HttpRequest) -> HttpResponse:
     """/: a page for a browser, a 404 for everything else."""
+    request.META["HTTP_ACCEPT"] = request.META.get("HTTP_ACCEPT", "")[:LONGEST_ACCEPT]
     if request.method in ("GET", "HEAD") and request.get_preferred_type(TYPES) == "text/html":
         response = render(request, "authsvc/front.html")
         response.headers["Content-Security-Policy"] = POLICY

@@ -63,7 +63,7 @@ HEADERS = {
     "X-Request-ID": ("a" * FIELD, "eyJ" * 5000, "_" * FIELD),
     "Origin": ("http://" + "a." * 8000, "http://" + "\xe9" * FIELD, "[" * FIELD),
     "Host": ("a." * 8000, "[" + ":" * FIELD, "1" * FIELD),
-    "Accept": ("*/*," * 4000, "a/b;" + 'q="' * 5000),
+    "Accept": ("*/*," * 4000, "a/b;" + 'q="' * 5000, "a;b," * 16_360),  # the last is four headers, joined
     "Accept-Language": ("a-" * 8000, "en;q=1," * 2000),
     "Accept-Encoding": ("gzip," * 3000,),
     "If-None-Match": ('"",' * 5000, 'W/"' * 5000),

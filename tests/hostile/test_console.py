@@ -18,7 +18,7 @@ MULTIPART = "multipart/form-data; boundary=x"
 FORM = "application/x-www-form-urlencoded"
 FILE = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + b"a" * 900_000 + b"\r\n--x--\r\n"
 HEADER = b'--x\r\nContent-Disposition: form-data; name="a"; b="' + b";" * 900 + b"\r\n\r\n1\r\n"
-EVERYTHING = (*FORMS, FILE, HEADER * 60, HEADER * 900, PART * 100)
+EVERYTHING = (*FORMS, FILE, HEADER * 60, HEADER * 900, PART * 100, b"--x" * 20_000, b"\r\n--x" * 12_500)
 
 
 def path_of(route: str, key_id: int) -> str:

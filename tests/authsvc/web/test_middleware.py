@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from authsvc.web import middleware
 from tests.conftest import Api
+from tests.factories import UserFactory, granted
 
 ORIGIN = "http://localhost:3000"
 EVERYWHERE = {
@@ -192,6 +194,25 @@ def test_the_admin_wants_a_csrf_token_and_the_api_none(api: Api) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("logged_in", [False, True])
+def test_a_form_has_no_more_parts_than_fields(logged_in: bool, db: None) -> None:
+    operator, most = Client(), settings.DATA_UPLOAD_MAX_NUMBER_FIELDS if logged_in else 100
+    if logged_in:
+        operator.force_login(granted(UserFactory(is_staff=True)))
+    for count, status in ((most, 200), (most + 1, 400)):
+        body = b"--a\r\n" * count + b"--a--"  # parts without a head
+        path = "/admin/password_change/" if logged_in else "/admin/login/"
+        answer = operator.generic("POST", path, body, "multipart/form-data; boundary=a")
+        assert answer.status_code == status
+
+
+def test_what_is_typed_in_the_console_is_in_no_address(db: None) -> None:
+    operator = Client()
+    operator.force_login(granted(UserFactory(is_staff=True, is_superuser=True)))
+    assert "/admin/search/" not in operator.get("/admin/").content.decode()
+    assert operator.get("/admin/search/?s=a&extended=1").status_code == 404
+
+
 @pytest.mark.parametrize(("size", "status"), [(64 * 1024, 200), (64 * 1024 + 1, 413)])
 def test_a_form_of_a_stranger_has_64_kib_at_most(size: int, status: int) -> None:
     form = b"username=" + b"a" * (size - len("username="))
