@@ -217,7 +217,7 @@ def give_back(text: str, *identity: str) -> None:
 def keys_for(limits: tuple[RateLimitItem, ...], identity: tuple[str, ...]) -> list[str]:
     """Return the name of each limit's count. The braces keep those of one identity in one slot of a Redis Cluster."""
     tag = "/".join(identity)
-    return [f"{{{tag}}}:{limit.amount}/{limit.GRANULARITY.name}" for limit in limits]
+    return [f"{{{tag}}}:{limit.GRANULARITY.name}" for limit in limits]
 
 
 def judge(limits: tuple[RateLimitItem, ...], identity: tuple[str, ...]) -> Verdict:

@@ -54,7 +54,7 @@ def parse_network(text: str) -> Network:
     return network
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)  # a list has up to 100 networks, 60 kB
 def networks(listed: str) -> tuple[Network, ...]:
     """Return the networks of a space separated list that parse_network has accepted."""
     return tuple(parse_network(item) for item in listed.split())

@@ -377,3 +377,9 @@ def test_a_check_is_made_every_few_seconds_until_it_is_ended(away: None, monkeyp
         time.sleep(0.01)
     stop.set()
     assert len(checked) >= 3
+
+
+def test_a_limit_that_changes_goes_on_counting(db: None) -> None:
+    for amount in range(3, 9):
+        assert ratelimit.hit(f"{amount}/day", "a key").passes
+    assert not ratelimit.hit("6/day", "a key").passes
