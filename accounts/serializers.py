@@ -14,8 +14,9 @@ from authsvc.api.fields import QueryIntegerField, StrictBooleanField, StrictChar
 PASSWORD = "At least 8 characters, not common, not all digits."  # noqa: S105  a sentence about passwords
 
 KEEP_KEYS = (
-    "Keeps the API keys of an account whose address was not confirmed, which are revoked otherwise. Only for accounts "
-    "that were never asked to confirm it."
+    "Whether the API keys stay that were made before the address was confirmed, perhaps by somebody else. By default "
+    "they stay if it was confirmed, and are revoked if not; `true` is then refused, but for accounts that were never "
+    "asked to confirm it."
 )
 
 

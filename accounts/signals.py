@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from django.dispatch import Signal
 
-# Sent with ``user`` and ``limit``: receivers return the OwnedKeys that could be used now, newest first.
+# Both are about the keys of ``user`` that were made before the time ``before``, or all where that is None.
+# Sent with ``limit`` too: receivers return the OwnedKeys that could be used now, newest first.
 list_keys = Signal()
-# Sent with ``user``, ``reason`` and ``actor``, in the transaction of a reset: receivers revoke all keys of the user.
+# Sent with ``reason`` and ``actor`` too, in the transaction of a reset: receivers revoke the keys.
 revoke_keys = Signal()
 
 

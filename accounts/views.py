@@ -107,7 +107,7 @@ class SessionsView(OwnView):
 
     @schema.end_sessions
     def delete(self, request: Request) -> Response:
-        sessions.end_all(user=user_of(request), reason="ended by its user", actor=user_of(request))
+        sessions.end_everywhere(user=user_of(request), reason="ended by its user", actor=user_of(request))
         return Response(status=204)
 
 

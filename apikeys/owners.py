@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -43,18 +45,18 @@ def end_everything(*, owner: User, reason: str = "", actor: User | None = None, 
     return Ended(revoke_all(owner=owner, reason=reason, actor=actor), ended)
 
 
-def revoke_all(*, owner: User, reason: str = "", actor: User | None = None) -> int:
-    """Revoke every key of an owner, and return how many this call revoked."""
+def revoke_all(*, owner: User, reason: str = "", actor: User | None = None, before: datetime | None = None) -> int:
+    """Revoke every key of an owner, or those made before a time, and return how many this call revoked."""
     revoked, last = 0, 0
-    while batch := revoke_batch(owner, last, rules.reason(reason), actor):
+    while batch := revoke_batch(owner, last, rules.reason(reason), actor, before):
         revoked, last = revoked + len(batch), batch[-1].pk
     return revoked
 
 
 @transaction.atomic
-def revoke_batch(owner: User, after: int, reason: str, actor: User | None) -> list[APIKey]:
+def revoke_batch(owner: User, after: int, reason: str, actor: User | None, before: datetime | None) -> list[APIKey]:
     """Revoke the next keys by id, and return them; locked in this order, two calls never wait for each other."""
-    alive = APIKey.objects.filter(owner=owner, revoked_at__isnull=True)
+    alive = made_before(APIKey.objects.filter(owner=owner, revoked_at__isnull=True), before)
     named = alive.filter(pk__gt=after).order_by("pk").only("name", "created_at")
     batch = list(named.select_for_update(no_key=True)[:BATCH])
     if batch:
@@ -65,13 +67,18 @@ def revoke_batch(owner: User, after: int, reason: str, actor: User | None) -> li
     return batch
 
 
-def on_list_keys(*, user: User, limit: int, **signal: Any) -> OwnedKeys:
+def made_before(keys: QuerySet[APIKey], time: datetime | None) -> QuerySet[APIKey]:
+    """Return those of the keys that were made before a time; all where there is none."""
+    return keys if time is None else keys.filter(created_at__lt=time)
+
+
+def on_list_keys(*, user: User, limit: int, before: datetime | None, **signal: Any) -> OwnedKeys:
     """Receiver of accounts' list_keys: the keys that could be used now."""
-    alive = keys_of(user).with_status(Status.ACTIVE, timezone.now())
+    alive = made_before(keys_of(user).with_status(Status.ACTIVE, timezone.now()), before)
     newest = [OwnedKey(key.name, key.prefix, key.created_at) for key in alive[:limit]]
     return OwnedKeys(newest, alive.count())
 
 
-def on_revoke_keys(*, user: User, reason: str, actor: User | None, **signal: Any) -> None:
+def on_revoke_keys(*, user: User, reason: str, actor: User | None, before: datetime | None, **signal: Any) -> None:
     """Receiver of accounts' revoke_keys."""
-    revoke_all(owner=user, reason=reason, actor=actor)
+    revoke_all(owner=user, reason=reason, actor=actor, before=before)

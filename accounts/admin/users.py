@@ -10,7 +10,7 @@ from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
@@ -71,6 +71,8 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002  Django's name
         """The page of another's password, for an operator who gains nothing by it."""
         user = self.get_object(request, id)
+        if user == user_of(request):  # with the current password, whose guesses are counted
+            return HttpResponseRedirect(reverse("admin:password_change"))
         if user is not None:
             authority.require(user_of(request), Right.TAKE_OVER, user)
         return super().user_change_password(request, id, form_url)
@@ -101,7 +103,7 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """End them; API keys stay."""
         users = self.permitted(request, queryset)
-        ended = [sessions.end_all(user=u, reason="ended by an operator", actor=user_of(request)) for u in users]
+        ended = [sessions.end_everywhere(user=u, reason="ended by an operator", actor=user_of(request)) for u in users]
         self.message_user(request, f"Sessions ended: {sum(ended)}.", messages.SUCCESS)
 
     @admin.action(description="Confirm the addresses of selected users", permissions=["change"])

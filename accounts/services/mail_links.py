@@ -44,6 +44,15 @@ This address was never confirmed, so these API keys of the account may be somebo
 
 {choice}"""
 
+EARLIER_KEYS = """\
+These API keys were made before this address was confirmed:
+
+{listed}
+
+If you did not make them, revoke them: send "keep_keys": false with the new password.
+
+"""
+
 CHOICE = """\
 To keep them, which you should only do if you made them yourself, send "keep_keys": true with the new password.
 
@@ -58,7 +67,7 @@ To confirm it within {minutes} minutes, open
 
     {link}
 
-If it was not you, leave it.
+If you did not sign up, leave it: whoever did could use the account under your address.
 """
 
 
@@ -74,10 +83,11 @@ def ask_reset(*, email: str) -> None:
 
 
 def describe_keys(user: User) -> str:
-    """Return what a reset mail says of the keys that setting the password revokes; "" where it revokes none."""
-    answers: list[Any] = signals.list_keys.send(sender=User, user=user, limit=LISTED_KEYS)
+    """Return what a reset mail says of the keys made before the address was confirmed; "" where there are none."""
+    confirmed_at = user.email_verified_at
+    answers: list[Any] = signals.list_keys.send(sender=User, user=user, limit=LISTED_KEYS, before=confirmed_at)
     owned = [keys for _, keys in answers if keys.total]
-    if user.email_verified_at is not None or not owned:
+    if not owned:
         return ""
     rows = [
         f"    {UNLINKED.sub('_', key.name)} ({key.prefix}..., created {key.created_at:%Y-%m-%d})"
@@ -86,30 +96,39 @@ def describe_keys(user: User) -> str:
     ]
     more = sum(keys.total for keys in owned) - len(rows)
     listed = "\n".join([*rows, *([f"    and {more} more"] if more else [])])
+    if confirmed_at is not None:
+        return EARLIER_KEYS.format(listed=listed)
     return KEYS.format(listed=listed, choice=CHOICE if may_keep_keys(user) else "")
 
 
 def may_keep_keys(user: User) -> bool:
-    """Whether a reset may leave the keys: of accounts that were never asked to confirm their address."""
-    return user.email_verified_at is None and user.confirmation_sent_at is None
+    """Whether a reset may leave the keys: of accounts that confirmed their address, or were never asked to."""
+    return user.email_verified_at is not None or user.confirmation_sent_at is None
 
 
-def reset(*, token: str, new_password: str, keep_keys: bool = False) -> None:
+def reset(*, token: str, new_password: str, keep_keys: bool | None = None) -> None:
     """Set a new password with a token from the mail, which proves the address too; every session ends.
 
-    Where the address was not confirmed before, somebody else may have signed up with it: every key is revoked, unless
-    ``keep_keys`` is given and ``may_keep_keys``. Raises ValidationError on ``token`` for a link that cannot be used,
-    and on ``new_password`` or ``keep_keys``.
+    Somebody else may have signed up with the address. Where it was not confirmed before, every key is revoked, unless
+    ``keep_keys`` is true and ``may_keep_keys``; where it was, the keys made before that are revoked if ``keep_keys`` is
+    false. Raises ValidationError on ``token`` for a link that cannot be used, and on ``new_password`` or ``keep_keys``.
     """
     user = reset_tokens.find(token)
+    confirmed_at = user.email_verified_at
     if keep_keys and not may_keep_keys(user):
-        message = "Only an account that was never asked to confirm its address can keep its keys so."
+        message = "An account whose address was never confirmed cannot keep its keys."
         raise ValidationError({"keep_keys": ValidationError(message, code="not_allowed")})
     refuse_weak(new_password, user, "new_password")
-    unproven = user.email_verified_at is None and not keep_keys
-    reason = "password reset before the address was confirmed" if unproven else ""
-    proven_at = user.email_verified_at or timezone.now()
-    if not replace(user, new_password, Event.USER_PASSWORD_RESET, revoke_keys=reason, email_verified_at=proven_at):
+    revokes = not keep_keys if confirmed_at is None else keep_keys is False
+    reason = "made before the address was confirmed" if revokes else ""
+    if not replace(
+        user,
+        new_password,
+        Event.USER_PASSWORD_RESET,
+        revoke_keys=reason,
+        revoke_before=confirmed_at,
+        email_verified_at=confirmed_at or timezone.now(),
+    ):
         raise link_error("used")  # meanwhile
     lockout.clear(user)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -124,12 +125,13 @@ def replace(
     *,
     but: Session | None = None,
     revoke_keys: str = "",
+    revoke_before: datetime | None = None,
     **columns: Any,
 ) -> bool:
     """Replace the password of a user as it was read, end the sessions, and return whether nobody else was faster.
 
-    ``but`` is a session that goes on. ``revoke_keys`` is the reason to revoke every key too, "" for none. ``columns``
-    are written along.
+    ``but`` is a session that goes on. ``revoke_keys`` is the reason to revoke keys too, "" for none: those made before
+    ``revoke_before``, or all. ``columns`` are written along.
     """
     hashed = make_password(password)  # bcrypt takes its time before the transaction, not inside it
     with transaction.atomic():
@@ -139,5 +141,5 @@ def replace(
         audit.record(event, actor=held, subject=held)
         sessions.end_all(user=held, reason="password changed", actor=held, but=but)
         if revoke_keys:
-            signals.revoke_keys.send(sender=User, user=held, reason=revoke_keys, actor=held)
+            signals.revoke_keys.send(sender=User, user=held, reason=revoke_keys, actor=held, before=revoke_before)
     return True

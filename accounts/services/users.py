@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts import authority
 from accounts.authority import Right
-from accounts.models import User
+from accounts.models import User, new_stamp
 from accounts.services import sessions
 from audit import services as audit
 from audit.events import Event
@@ -17,12 +17,14 @@ from authsvc.request.context import current
 
 @transaction.atomic
 def set_active(*, user: User, active: bool, actor: User | None = None) -> None:
-    """Enable or disable a user; a disabled one's sessions end, and being enabled again revives none.
+    """Enable or disable a user; a disabled one's sessions and mailed links end, and being enabled again revives none.
 
     Raises PermissionDenied for an actor who may not change the user.
     """
     authority.require(actor, Right.CHANGE_USER, user)
-    if User.objects.filter(pk=user.pk).exclude(is_active=active).update(is_active=active):
+    # Console sessions and mailed links are bound to the stamp.
+    end: dict[str, Any] = {} if active else {"security_stamp": new_stamp()}
+    if User.objects.filter(pk=user.pk).exclude(is_active=active).update(is_active=active, **end):
         audit.record(Event.USER_ENABLED if active else Event.USER_DISABLED, actor=actor, subject=user)
         if not active:
             sessions.end_all(user=user, reason="user disabled", actor=actor)

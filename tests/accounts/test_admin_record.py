@@ -213,6 +213,13 @@ def test_a_password_set_in_the_console_is_recorded(console: Client, url: str) ->
     assert [(event, actor, subject) for event, actor, subject, _ in events()] == [("user:changed", "root", str(user))]
 
 
+def test_an_operators_own_password_takes_the_current_one(console: Client) -> None:
+    (root,) = User.objects.all()
+    for answer in (console.get, console.post):
+        assert answer(f"{USERS}{root.pk}/password/")["Location"] == "/admin/password_change/"
+    assert User.objects.get().check_password(PASSWORD)
+
+
 def test_permissions_given_to_a_user_or_a_role_are_recorded(console: Client, alice: User) -> None:
     permission = Permission.objects.get(codename="delete_user")
     submit(console, f"{USERS}{alice.pk}/change/", user_permissions=[permission.pk])

@@ -49,7 +49,7 @@ To confirm it within 30 minutes, open
 
     {link}
 
-If it was not you, leave it.
+If you did not sign up, leave it: whoever did could use the account under your address.
 """
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from threading import Event
 from typing import Any
 
 import pytest
 import time_machine
+from django.core.management import call_command
 from django.db import connection, transaction
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Session, User
-from accounts.services import users
+from accounts.services import mail_links, users
 from audit.models import AuditEvent
 from tests.accounts.conftest import at_once, claims_of, sign
 from tests.conftest import BAD_CREDENTIAL, IMPATIENCE, NOT_FOUND, Api, errors_of
-from tests.factories import PASSWORD, make_key, pair_of, token_of
+from tests.factories import PASSWORD, UserFactory, granted, make_key, pair_of, token_of
 
 ROUTE = "/auth/sessions"
 LOGIN = {"username": "alice", "password": PASSWORD}
@@ -187,6 +190,34 @@ def test_disabling_a_user_ends_the_sessions_and_enabling_revives_none(api: Api, 
     assert opens(api, token, token_of(alice)) == [False, True]
     events = AuditEvent.objects.exclude(event="user:logged_in").order_by("id").values_list("event", flat=True)
     assert list(events) == ["user:disabled", "session:ended", "user:enabled"]
+
+
+def test_disabling_ends_the_console_session_and_the_mailed_links_too(api: Api, alice: User) -> None:
+    User.objects.update(is_staff=True)
+    operator, link = Client(), mail_links.reset_tokens.make(alice)
+    operator.force_login(granted(alice))
+    for active in (False, True):
+        users.set_active(user=alice, active=active)
+    assert operator.get("/admin/").status_code == 302
+    body = {"token": link, "new_password": "another-horse-battery"}
+    assert api.post("/auth/password/reset/confirm", body).status_code == 400
+
+
+@pytest.mark.parametrize("by", ["DELETE /auth/sessions", "end_sessions", "the console"])
+def test_all_sessions_are_those_of_the_console_too(api: Api, alice: User, alices_token: str, by: str) -> None:
+    User.objects.update(is_staff=True)
+    operator = Client()
+    operator.force_login(granted(alice))
+    assert operator.get("/admin/").status_code == 200
+    if by == "end_sessions":
+        call_command("end_sessions", "--user", "alice", stdout=StringIO())
+    elif by == "the console":
+        root = Client()
+        root.force_login(granted(UserFactory(is_staff=True, is_superuser=True)))
+        root.post("/admin/accounts/user/", {"action": "end_sessions", "_selected_action": [alice.pk]})
+    else:
+        assert api.delete("/auth/sessions", token=alices_token).status_code == 204
+    assert operator.get("/admin/").status_code == 302
 
 
 def test_nothing_of_a_token_is_kept_in_clear(api: Api, alice: User) -> None:

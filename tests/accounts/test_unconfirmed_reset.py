@@ -20,7 +20,7 @@ from tests.factories import PASSWORD, UserFactory, make_key, token_of
 
 ASK, CONFIRM = "/auth/password/reset", "/auth/password/reset/confirm"
 NEW = "another-horse-battery"
-REASON = "password reset before the address was confirmed"
+REASON = "made before the address was confirmed"
 
 
 @pytest.fixture
@@ -105,12 +105,44 @@ def test_the_mail_lists_twenty_and_counts_the_rest(api: Api, squatter: User) -> 
     assert "\n    and 3 more\n" in body
 
 
-@pytest.mark.parametrize("state", ["no keys", "confirmed"])
+@pytest.mark.parametrize("state", ["no keys", "confirmed before"])
 def test_a_mail_that_concerns_no_key_speaks_of_none(api: Api, squatter: User, state: str) -> None:
-    if state == "confirmed":
-        make_key(squatter)
+    if state == "confirmed before":
         User.objects.update(email_verified_at=timezone.now())
+        make_key(squatter)
     assert "API key" not in reset_mail(api).body
+
+
+# --- Accounts whose address was confirmed, perhaps by somebody who did not sign up -----------------------------------
+
+
+@pytest.fixture
+def earlier_and_later(squatter: User) -> list[str]:
+    """A key from before the address was confirmed, and one from after it."""
+    earlier = make_key(squatter, "earlier")[1]
+    User.objects.update(email_verified_at=timezone.now())
+    return [earlier, make_key(squatter, "later")[1]]
+
+
+def test_the_keys_from_before_the_confirmation_are_named(api: Api, earlier_and_later: list[str]) -> None:
+    body = reset_mail(api).body
+    assert re.findall(r"^    (\w+) \(", body, re.MULTILINE) == ["earlier"]
+    assert '"keep_keys": false' in body
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        pytest.param({"keep_keys": False}, [False, True], id="revoke"),
+        pytest.param({"keep_keys": True}, [True, True], id="keep"),
+        pytest.param({}, [True, True], id="no choice"),
+    ],
+)
+def test_the_keys_from_before_the_confirmation_are_revoked_on_demand(
+    api: Api, earlier_and_later: list[str], choice: dict[str, bool], left: list[bool]
+) -> None:
+    assert confirm(api, reset_mail(api), **choice).status_code == 204
+    assert [works(api, key) for key in earlier_and_later] == left
 
 
 # --- Accounts that were never asked ---------------------------------------------------------------------------------
@@ -132,11 +164,8 @@ def test_an_account_that_was_never_asked_may_keep_its_keys(api: Api, unasked: Us
     assert User.objects.get().email_verified_at is not None
 
 
-@pytest.mark.parametrize("state", ["asked", "confirmed", "both"])
-def test_others_may_not_choose(api: Api, unasked: User, state: str) -> None:
-    now = timezone.now()
-    asked, confirmed = (state != "confirmed" and now) or None, (state != "asked" and now) or None
-    User.objects.update(confirmation_sent_at=asked, email_verified_at=confirmed)
+def test_an_account_that_was_asked_and_did_not_confirm_keeps_none(api: Api, unasked: User) -> None:
+    User.objects.update(confirmation_sent_at=timezone.now())
     key = make_key(unasked)[1]
     message = reset_mail(api)
     assert errors_of(confirm(api, message, keep_keys=True)) == [("keep_keys", "not_allowed")]

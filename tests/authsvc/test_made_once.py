@@ -55,6 +55,6 @@ def test_the_first_requests_of_a_process_get_the_same_answer_at_the_same_time(da
 
 
 def test_the_document_is_there_before_the_first_request(database: str) -> None:
-    code = "import authsvc.wsgi; from authsvc import docs; print(docs._routes.cache_info().currsize)"
+    code = "import authsvc.wsgi; from authsvc.api import docs; print(docs._routes.cache_info().currsize)"
     done = run("-c", code, DATABASE_URL=database)
     assert done.stdout.splitlines()[-1:] == ["1"], done.stderr[-2000:]

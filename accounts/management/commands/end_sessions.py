@@ -11,12 +11,12 @@ from authsvc.commands import SentenceCommand
 class Command(SentenceCommand):
     """End a user's sessions."""
 
-    help = "End all sessions of a user; their tokens are refused from the next request on. API keys stay."
+    help = "End all sessions of a user, in the API and in the console, and void mailed links. API keys stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--user", required=True, metavar="NAME", help="username or e-mail address")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = find_user(options["user"])
-        ended = sessions.end_all(user=user, reason="ended by an operator")
+        ended = sessions.end_everywhere(user=user, reason="ended by an operator")
         self.tell(f"Sessions of {user} ended: {ended}.")
