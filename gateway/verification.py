@@ -53,9 +53,10 @@ class ForwardAuthMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
         if path == PATH:
-            return verify(request, request.META.get("QUERY_STRING", ""))
+            return closed(request, verify(request, request.META.get("QUERY_STRING", "")))
         if path.startswith(PREFIX):
-            return verify(request, "")  # Envoy appends the path and query of its client, whose word counts nothing here
+            # Envoy appends the path and query of its client, whose word counts nothing here.
+            return closed(request, verify(request, ""))
         return self.get_response(request)
 
 
@@ -68,10 +69,10 @@ def verify(request: HttpRequest, query: str) -> HttpResponse:
         request.user, request.auth = user, credential  # type: ignore[attr-defined]  # as DRF notes them
         if not (user.scopes.issuperset(wanted.get("scope", ())) and {*user.roles}.issuperset(wanted.get("role", ()))):
             permission_refused.send(sender=None, credential=credential)
-            return closed(problem(403, NOT_GRANTED))
+            return problem(403, NOT_GRANTED)
     except (ValidationError, ValueError, APIException, *DATABASE_ERRORS) as error:
-        return closed(refusal(error))
-    return closed(HttpResponse(headers={**identity(user, credential), **headers}))
+        return refusal(error)
+    return HttpResponse(headers={**identity(user, credential), **headers})
 
 
 def requirements(query: str) -> dict[str, list[str]]:
@@ -133,10 +134,12 @@ def refusal(error: Exception) -> HttpResponse:
     return unavailable(error)
 
 
-def closed(response: HttpResponse) -> HttpResponse:
-    """Return an answer that no cache keeps, and without a Content-Type where there is no content."""
+def closed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Return an answer that no cache keeps, without a Content-Type where there is no content, and to HEAD no body."""
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Length"] = str(len(response.content))
     if not response.content:
         del response.headers["Content-Type"]
+    if request.method == "HEAD":
+        response.content = b""  # its length stays (RFC 9110, section 9.3.2)
     return response

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
 from django.db import OperationalError
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts.models import User
 from apikeys import keys, usage
 from apikeys.models import APIKey, Usage
+from authsvc.server.handler import Handler
 from gateway import verification
 from tests.accounts.conftest import claims_of, sign
 from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL, Api
@@ -84,6 +86,22 @@ def test_any_method_is_judged(api: Api, alice: User, method: str) -> None:
     assert api.call(method, VERIFY, token=token_of(alice)).status_code == 200
     assert api.call(method, VERIFY).status_code == 401
     assert api.call(method, VERIFY, "not json {", token="junk").status_code == 401
+
+
+@pytest.mark.parametrize("path", [VERIFY, f"{VERIFY}-prefix/orders"])
+@pytest.mark.parametrize(
+    ("headers", "body"), [({}, NO_CREDENTIAL), ({"X-API-Key": "junk"}, BAD_CREDENTIAL)], ids=["none", "a bad one"]
+)
+@pytest.mark.usefixtures("db")
+def test_a_head_is_answered_as_a_get_without_its_body(path: str, headers: dict[str, str], body: dict[str, Any]) -> None:
+    # As a server gets them: Django's test client removes the body of an answer to HEAD by itself.
+    sent = {"X-Request-ID": "one", **headers}
+    get, head = (
+        Handler().get_response(RequestFactory().generic(method, path, headers=sent)) for method in ("GET", "HEAD")
+    )
+    assert (get.status_code, json.loads(get.getvalue())) == (401, body)
+    assert (head.status_code, head.getvalue(), dict(head.items())) == (401, b"", dict(get.items()))
+    assert head["Content-Length"] == str(len(get.getvalue()))
 
 
 @pytest.mark.usefixtures("db")
