@@ -35,7 +35,10 @@ class IntrospectRequest(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask for one of the two."""
-        if ("token" in attrs) == ("tokens" in attrs):
+        if "token" in attrs and "tokens" in attrs:
+            message = "Send token or tokens, not both."
+            raise serializers.ValidationError({"token": [message]}, code="exclusive")
+        if not attrs.keys() & {"token", "tokens"}:
             message = "Send token or tokens."
             raise serializers.ValidationError({"token": [message]}, code="required")
         return attrs

@@ -176,7 +176,7 @@ def test_a_form_is_taken_as_rfc_7662_has_it(api: Api, alice: User, caller: str) 
     ("body", "error"),
     [
         pytest.param({}, ("token", "required"), id="nothing"),
-        pytest.param({"token": "x", "tokens": []}, ("token", "required"), id="both"),
+        pytest.param({"token": "x", "tokens": []}, ("token", "exclusive"), id="both"),
         pytest.param({"token": 7}, ("token", "invalid"), id="a number"),
         pytest.param({"tokens": "x"}, ("tokens", "not_a_list"), id="no list"),
         pytest.param({"tokens": ["x"] * 101}, ("tokens", "max_length"), id="too many"),
@@ -185,6 +185,29 @@ def test_a_form_is_taken_as_rfc_7662_has_it(api: Api, alice: User, caller: str) 
 )
 def test_a_body_that_is_none_is_named(api: Api, caller: str, body: dict[str, Any], error: tuple[str, str]) -> None:
     assert errors_of(api.post(ROUTE, body, token=caller)) == [error]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        pytest.param({}, "required", "Send token or tokens.", id="neither"),
+        pytest.param({"token": "x", "tokens": ["x"]}, "exclusive", "Send token or tokens, not both.", id="both"),
+    ],
+)
+def test_one_token_or_many_are_asked_about(
+    api: Api, caller: str, body: dict[str, Any], code: str, message: str
+) -> None:
+    response = api.post(ROUTE, body, token=caller)
+    assert (response.status_code, response.json()) == (
+        400,
+        {
+            "type": "about:blank",
+            "title": "Bad Request",
+            "status": 400,
+            "detail": "The request has fields that are not valid.",
+            "errors": [{"field": "token", "code": code, "message": message}],
+        },
+    )
 
 
 def test_who_may_not_ask_learns_nothing(api: Api, alice: User) -> None:
