@@ -207,5 +207,6 @@ def tokens(pair: TokenPair) -> Response:
 @without_parameters
 def jwks(request: HttpRequest) -> HttpResponse:
     """/.well-known/jwks.json: the keys that verify access tokens elsewhere; none under HS256 (RFC 7517)."""
-    headers = {"Cache-Control": f"public, max-age={keyring.MAX_AGE}"}
-    return JsonResponse({"keys": keyring.published()}, headers=headers)
+    keys, max_age = keyring.published()
+    headers = {"Cache-Control": f"public, max-age={max_age}" if max_age else "no-store"}
+    return JsonResponse({"keys": keys}, headers=headers)

@@ -110,9 +110,15 @@ def to_verify(kid: str | None) -> list[Any]:
     return [] if found is None else [found]
 
 
-def published() -> list[dict[str, Any]]:
-    """Return the public keys as a JWK Set has them (RFC 7517, section 5)."""
-    return [] if settings.JWT_ALGORITHM == SYMMETRIC else ring().published
+def published() -> tuple[list[dict[str, Any]], int]:
+    """Return the public keys as a JWK Set has them (RFC 7517, section 5), and for how many seconds they may be kept.
+
+    0 while no key signs: the next one signs as soon as it is made.
+    """
+    if settings.JWT_ALGORITHM == SYMMETRIC:
+        return [], MAX_AGE
+    found = ring()
+    return found.published, 0 if found.signing is None else MAX_AGE
 
 
 def examine(**signal: Any) -> tuple[str, str] | None:

@@ -92,6 +92,21 @@ def test_under_hs256_no_key_is_published(api: Api) -> None:
     assert [api.post(JWKS).status_code, api.call("HEAD", JWKS).status_code] == [405, 200]
 
 
+def test_a_set_without_a_key_that_signs_is_not_kept_because_the_next_key_signs_at_once(
+    api: Api, algorithm: str, settings: Any
+) -> None:
+    def answer() -> tuple[int, list[str], str]:
+        response = api.get(JWKS)
+        return response.status_code, [key["kid"] for key in response.json()["keys"]], response["Cache-Control"]
+
+    assert answer() == (200, [], "no-store")
+    kid, _ = rotate()
+    assert answer() == (200, [kid], "public, max-age=300")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another secret, of more than 32 characters", []
+    keyring.forget()
+    assert answer() == (200, [kid], "no-store")
+
+
 def test_a_token_names_its_algorithm_and_key_and_is_verified_by_what_is_published(
     api: Api, alice: User, algorithm: str
 ) -> None:
