@@ -1,4 +1,6 @@
-"""What /openapi.json says of the routes under /auth."""
+"""What /openapi.json says of the routes under /auth, and of the public keys."""
+
+from typing import Any
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 
@@ -192,3 +194,47 @@ me = extend_schema(
         ),
     ],
 )
+
+JWK = {
+    "type": "object",
+    "required": ["kty", "kid", "alg", "use"],
+    "properties": {
+        "kty": {"type": "string", "enum": ["EC", "RSA", "OKP"]},
+        "kid": {"type": "string", "description": "The key's thumbprint (RFC 7638), as in the header of a token."},
+        "alg": {"type": "string", "enum": ["ES256", "RS256", "EdDSA"]},
+        "use": {"type": "string", "enum": ["sig"]},
+    },
+    "additionalProperties": {"type": "string", "description": "The members of a public key of this `kty`."},
+}
+JWK_SET = {"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": JWK}}}
+PUBLIC_KEY = {
+    "crv": "P-256",
+    "kty": "EC",
+    "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+    "kid": "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s",
+    "alg": "ES256",
+    "use": "sig",
+}
+
+
+def add_jwks(result: dict[str, Any], **context: Any) -> dict[str, Any]:
+    """Postprocessing hook: add /.well-known/jwks.json, which is not a DRF view."""
+    result["components"]["schemas"]["JSONWebKeySet"] = JWK_SET
+    content = {
+        "schema": {"$ref": "#/components/schemas/JSONWebKeySet"},
+        "examples": {"Example": {"value": {"keys": [PUBLIC_KEY]}}},
+    }
+    result["paths"]["/.well-known/jwks.json"] = {
+        "get": {
+            "operationId": "listSigningKeys",
+            "tags": ["gateway"],
+            "summary": "List the keys that verify access tokens (RFC 7517)",
+            "description": (
+                "Keep the set for as long as its `max-age` says, and fetch it again for a `kid` that is not in it. It "
+                "is empty under HS256. While no key signs yet, it is `no-store`."
+            ),
+            "responses": {"200": {"description": "The public keys.", "content": {"application/json": content}}},
+        }
+    }
+    return result

@@ -209,7 +209,11 @@ SPECTACULAR_SETTINGS = {
         {"name": "gateway", "description": "For other services: forward auth, introspection, exchange."},
         {"name": "protected", "description": "Demo routes: one for each way to guard a view."},
     ],
-    "POSTPROCESSING_HOOKS": ["gateway.schema.add_forward_auth", "authsvc.api.openapi.finish"],
+    "POSTPROCESSING_HOOKS": [
+        "gateway.schema.add_forward_auth",
+        "accounts.schema.add_jwks",
+        "authsvc.api.openapi.finish",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_PATCH": False,
     "SORT_OPERATIONS": False,  # in the order of the routes: sign-up first

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
+from jsonschema import Draft202012Validator
 
 from accounts.jwt import keyring
 from accounts.models import SigningKey, User
@@ -125,6 +126,15 @@ def test_what_is_published_is_public(api: Api, algorithm: str) -> None:
     members = {"ES256": {"crv", "x", "y"}, "RS256": {"n", "e"}, "EdDSA": {"crv", "x"}}[algorithm]
     assert key.keys() == {"kty", "kid", "alg", "use", *members}
     assert (key["kid"], key["alg"], key["use"]) == (kid, algorithm, "sig")
+
+
+def test_what_is_published_is_as_the_document_says(api: Api, algorithm: str) -> None:
+    rotate()
+    document, response = api.get("/openapi.json").json(), api.get(JWKS)
+    (content,) = document["paths"][JWKS]["get"]["responses"]["200"]["content"].items()
+    schema = {**content[1]["schema"], "components": document["components"]}
+    assert (content[0], len(response.json()["keys"])) == (response["Content-Type"], 1)
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(response.json())] == []
 
 
 def test_a_kid_is_the_thumbprint_of_the_key(es256: None, api: Api) -> None:

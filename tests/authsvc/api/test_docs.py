@@ -41,10 +41,11 @@ ROUTES = {
     "/protected/any": {"get"},
     "/protected/admin": {"get"},
     "/protected/reports": {"get"},
+    "/.well-known/jwks.json": {"get"},
 }
 ANONYMOUS = {
     *("/auth/signup", "/keys/report", "/auth/password/reset", "/auth/email/verify"),
-    *("/auth/password/reset/confirm", "/auth/email/verify/confirm"),
+    *("/auth/password/reset/confirm", "/auth/email/verify/confirm", "/.well-known/jwks.json"),
 }
 BY_BODY = {"/auth/login", "/auth/refresh", "/auth/logout"}
 # What concerns an account or makes keys: an exchanged token is a 403 there.
