@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -17,6 +19,7 @@ from authsvc.api.parsers import FormParser
 from authsvc.problems import InvalidCredential
 from authsvc.request.authorization import credentials
 from authsvc.request.context import current
+from gateway.exchange import TOKEN_EXCHANGE
 
 SCHEME = "Basic"
 ClientCredentials = tuple[str | None, str]  # (client_id, secret)
@@ -24,8 +27,8 @@ ClientCredentials = tuple[str | None, str]  # (client_id, secret)
 
 class ClientAuthentication(BaseAuthentication):
     """``client_id`` and ``client_secret``, a key's id and the key, by HTTP Basic or in the form (RFC 6749, section
-    2.3.1). Where the view's ``subject_token_authenticates`` says so, also a key as ``subject_token`` (RFC 8693, section
-    2.1).
+    2.3.1). Where the view's ``subject_token_authenticates`` says so, also a key as the ``subject_token`` of a token
+    exchange (RFC 8693, section 2.1).
 
     Returns None where there is none of these. Raises what ``judge`` raises, and InvalidCredential for another key's id.
     """
@@ -48,16 +51,54 @@ def is_form(request: Request) -> bool:
     return request.content_type.partition(";")[0].strip().lower() == FormParser.media_type
 
 
+def form_of(request: Request) -> Mapping[str, str]:
+    """Return the parameters of a form that have a value (RFC 6749, section 3.2); none for another body."""
+    return {name: value for name, value in request.data.items() if value} if is_form(request) else {}
+
+
 def in_form(request: Request) -> ClientCredentials | None:
     """Return the credentials in a form, or None."""
-    if not is_form(request):
-        return None
-    if "client_secret" in request.data:
-        return request.data.get("client_id", ""), request.data["client_secret"]
-    view = (request.parser_context or {})["view"]
-    if view.subject_token_authenticates and "subject_token" in request.data:
-        return None, request.data["subject_token"]
-    return None
+    form, subject = form_of(request), subject_token(request)
+    if "client_secret" in form:
+        return form.get("client_id", ""), form["client_secret"]
+    return None if subject is None else (None, subject)
+
+
+def subject_token(request: Request) -> str | None:
+    """Return the ``subject_token`` of a token exchange, or None for any other request."""
+    form, view = form_of(request), (request.parser_context or {})["view"]
+    is_exchange = view.subject_token_authenticates and form.get("grant_type") == TOKEN_EXCHANGE
+    return form.get("subject_token") if is_exchange else None
+
+
+def client_credentials(request: Request) -> dict[str, str]:
+    """Return what authenticates the client, by the header or parameter that carries it."""
+    sent = {
+        "Authorization": credentials(request.META.get("HTTP_AUTHORIZATION", ""), "basic"),
+        "x-api-key": request.META.get("HTTP_X_API_KEY"),
+        "client_secret": form_of(request).get("client_secret"),
+    }
+    return {name: text for name, text in sent.items() if text is not None}
+
+
+def check_client(request: Request) -> None:
+    """Reject credentials that contradict each other. None is verified here, so the answer reveals nothing of them.
+
+    Raises ValidationError for more than one method of authentication (RFC 6749, section 2.3), for another
+    ``client_id`` than that of HTTP Basic, and for another ``subject_token`` than the client's own key. Raises
+    InvalidCredential for a malformed Basic header.
+    """
+    sent, form = client_credentials(request), form_of(request)
+    if len(sent) > 1:
+        message = "Send one credential: HTTP Basic, client_secret or x-api-key."
+        raise ValidationError(dict.fromkeys(sent, ValidationError(message, code="exclusive")))
+    client_id, secret = basic(request.META.get("HTTP_AUTHORIZATION", "")) or (None, next(iter(sent.values()), None))
+    if client_id is not None and form.get("client_id", client_id) != client_id:
+        message = "HTTP Basic has another client_id."
+        raise ValidationError({"client_id": ValidationError(message, code="mismatch")})
+    if secret is not None and (subject_token(request) or secret) != secret:
+        message = "A client can exchange only the key that it authenticates with."
+        raise ValidationError({"subject_token": ValidationError(message, code="mismatch")})
 
 
 def basic(header: str) -> ClientCredentials | None:

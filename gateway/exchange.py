@@ -17,6 +17,9 @@ from apikeys.queries import key_by_secret_id
 from authsvc.problems import InvalidCredential
 from authsvc.request.context import current
 
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  RFC 8693, section 2.1
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  RFC 8693, section 3
+
 
 class Exchanged(NamedTuple):
     """What an exchange hands out (RFC 6749, section 5.1)."""

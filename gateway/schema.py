@@ -60,7 +60,7 @@ exchange = extend_schema(
         "Issues a JWT of at most 5 minutes for an API key, its scopes narrowed to `scope`. At this service it fails as "
         "soon as the key, its owner or a scope does; a service that verifies it offline may accept it until it "
         "expires. OAuth forms work too: `client_credentials` (RFC 6749; `client_id` is the key's id, `client_secret` "
-        "the key) and token exchange (RFC 8693; `subject_token` is the key)."
+        "the key) and token exchange (RFC 8693; `subject_token` is the key). More than one credential is a 400."
     ),
     request={
         "application/json": serializers.ExchangeRequest,

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from authsvc.api.fields import BoundedListField, StrictCharField, StrictRegexField, StrictSerializer
 from authsvc.api.openapi import OAuthForm
+from gateway.exchange import ACCESS_TOKEN
 
 MOST_TOKENS = 100
 
@@ -91,6 +92,8 @@ class ExchangeForm(OAuthForm):
     client_id = serializers.CharField(required=False, help_text="The key's id, where HTTP Basic does not say it.")
     client_secret = serializers.CharField(required=False, help_text="The key, with `client_credentials`.")
     subject_token = serializers.CharField(required=False, help_text="The key, with a token exchange.")
+    subject_token_type = serializers.CharField(required=False, help_text=f"`{ACCESS_TOKEN}`, or absent.")
+    requested_token_type = serializers.CharField(required=False, help_text=f"`{ACCESS_TOKEN}`, or absent.")
 
 
 class ExchangeResponse(serializers.Serializer[Any]):

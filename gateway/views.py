@@ -19,12 +19,10 @@ from authsvc.api.parsers import Form, FormParser, JSONParser
 from authsvc.api.views import Response
 from gateway import schema, serializers
 from gateway.authentication import ClientAuthentication
-from gateway.exchange import exchange
+from gateway.exchange import ACCESS_TOKEN, TOKEN_EXCHANGE, exchange
 from gateway.introspection import introspect
 from gateway.oauth import OAuthView
 
-TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  RFC 8693, section 2.1
-ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  RFC 8693, section 3
 GRANTS = ("client_credentials", TOKEN_EXCHANGE)
 
 
@@ -73,7 +71,7 @@ def keep_parameters(request: Request, names: Collection[str]) -> None:
 def grant_of(request: Request) -> str | None:
     """Return the grant of a form, None for JSON; keep of the form what ExchangeRequest knows.
 
-    Raises ValidationError on ``grant_type``.
+    Raises ValidationError on ``grant_type``, and on what a token exchange lacks or asks for in vain.
     """
     if not isinstance(request.data, Form):
         return None
@@ -81,5 +79,20 @@ def grant_of(request: Request) -> str | None:
     if grant not in GRANTS:
         code = "unsupported_grant_type" if grant else "required"
         raise ValidationError({"grant_type": ValidationError(f"Send {' or '.join(GRANTS)}.", code=code)})
+    if grant == TOKEN_EXCHANGE:
+        check_exchange(request.data)
     keep_parameters(request, ("scope", "audience"))
     return grant
+
+
+def check_exchange(form: Form) -> None:
+    """Raise ValidationError for a missing ``subject_token`` or an unsupported token type (RFC 8693, section 2.1)."""
+    faults = {
+        name: ValidationError(f"Must be {ACCESS_TOKEN}.", code="invalid_choice")
+        for name in ("subject_token_type", "requested_token_type")
+        if form.get(name, "") not in ("", ACCESS_TOKEN)
+    }
+    if not form.get("subject_token"):
+        faults["subject_token"] = ValidationError("Send the key as subject_token.", code="required")
+    if faults:
+        raise ValidationError(faults)

@@ -11,10 +11,13 @@ UNSAYABLE = {
     *("unique", "unknown_scope", "not_granted", "invalid_scope", "invalid_password", "out_of_range", "unknown_key"),
     *("invalid_rate_limit", "invalid_network", "control_character", "null_character", "blank", "max_length"),
     *("password_too_common", "password_entirely_numeric", "password_too_similar", "password_too_short"),
-    *("more_errors", "surrogate_characters_not_allowed", "null_characters_not_allowed"),
+    *("exclusive", "more_errors", "surrogate_characters_not_allowed", "null_characters_not_allowed"),
 }
 # Whose form is only described in words. 1.0 is an integer for JSON Schema, and not here.
-FIELDS = {"token", "cursor", "username", "email", "metadata", "grant_type", "expires_in_days", "overlap_seconds"}
+FIELDS = {
+    *("token", "cursor", "username", "email", "metadata", "grant_type", "expires_in_days", "overlap_seconds"),
+    *("subject_token", "subject_token_type", "requested_token_type"),
+}
 
 
 @schemathesis.check

@@ -22,6 +22,7 @@ FORM = "application/x-www-form-urlencoded"
 CHALLENGE = 'ApiKey realm="authsvc", Basic realm="authsvc"'
 INVALID_CLIENT = {"error": "invalid_client", "error_description": "The credential is not valid."}
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+TYPE = "urn:ietf:params:oauth:token-type:access_token"
 
 
 @pytest.fixture
@@ -254,7 +255,7 @@ def test_oauths_forms_are_taken(api: Api, key: tuple[APIKey, str], place: str) -
     form = {
         "form": f"grant_type=client_credentials&client_id={row.pk}&client_secret={plaintext}&scope=reports:read&x=1",
         "basic": "grant_type=client_credentials&scope=reports%3Aread",
-        "exchange": f"grant_type={EXCHANGE}&subject_token={plaintext}&subject_token_type=x&scope=reports:read",
+        "exchange": f"grant_type={EXCHANGE}&subject_token={plaintext}&subject_token_type={TYPE}&scope=reports:read",
     }[place]
     headers = basic(row.pk, plaintext) if place == "basic" else {}
     response = api.post(ROUTE, form, content_type=FORM, headers=headers)
