@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem details: one shape for everything that the API refuses."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -9,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.dispatch import Signal
 from django.http import Http404, HttpRequest, HttpResponse
@@ -35,7 +36,15 @@ TOO_LARGE = "The request body is too large."
 DATABASE_AWAY = "The database cannot be reached; try again shortly."
 DEFAULT_CHALLENGE = 'Bearer realm="authsvc"'
 UNSUPPORTED = "The media type of the request body is not supported."
+OTHER_HOST = "The service does not answer under this Host."
 RENAMED = {413: "Content Too Large", 414: "URI Too Long"}
+
+HOST = re.compile(
+    r"([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*\.?|\[[0-9a-f]{0,4}:[0-9a-f.:]{1,40}\])(?::[0-9]{1,5})?",
+    re.ASCII | re.IGNORECASE,
+)
+MOST_HOSTS, HOST_LENGTH = 256, 260  # that a process remembers as refused; the longest name of DNS, and a port
+refused_hosts: set[str] = set()
 
 
 class InvalidCredential(exceptions.AuthenticationFailed):
@@ -216,7 +225,19 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: a request that Django itself refuses, such as one with a wrong Host."""
     if isinstance(exception, RequestDataTooBig):
         return problem(413, TOO_LARGE)
+    if isinstance(exception, DisallowedHost):
+        note_refused_host(request.META.get("HTTP_HOST", ""))
+        return problem(400, OTHER_HOST)
     return problem(400, "The request is not valid.")
+
+
+def note_refused_host(host: str) -> None:
+    """Log the name of a host that is not allowed once in each process, unless it is not a name at all."""
+    found = HOST.fullmatch(host) if len(host) <= HOST_LENGTH else None
+    name = found[1].lower().rstrip(".") if found else None
+    if name and name not in refused_hosts and len(refused_hosts) < MOST_HOSTS:
+        refused_hosts.add(name)
+        logger.warning("requests for %s are refused: it is not one of ALLOWED_HOSTS", name)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -22,7 +22,7 @@ from accounts.models import User
 from accounts.services.login import record_console_login
 from apikeys import usage
 from audit import services as audit
-from authsvc import ratelimit
+from authsvc import problems, ratelimit
 from authsvc.database.deadlines import budget
 from authsvc.database.postgresql.session import Serving
 from authsvc.mail import _outbox
@@ -166,6 +166,7 @@ def fresh_process() -> Iterator[None]:
     budget.left = inf
     Serving.active = False  # a test may have sent the signal of a process that serves
     audit.written.items.clear()
+    problems.refused_hosts.clear()
     yield
     _outbox.submit(lambda: None).result(60)
 

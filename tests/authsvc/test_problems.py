@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from authsvc import problems
 from tests.authsvc.urls import SECRET
 from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL, NOT_FOUND, Api
 from tests.factories import UserFactory
@@ -158,9 +159,56 @@ def test_a_method_that_a_plain_view_lacks_is_a_problem_too(api: Api, path: str) 
 @pytest.mark.parametrize("path", ["/openapi.json", "/auth/me", "/nowhere", "/admin/"])
 def test_another_host_is_refused_with_a_problem_that_does_not_repeat_it(api: Api, host: str, path: str) -> None:
     response = api.get(path, headers={"Host": host})
-    body = problem_of(response)
-    assert (response.status_code, body["detail"]) == (400, "The request is not valid.")
-    assert set(body) == {"type", "title", "status", "detail"}
+    detail = "The service does not answer under this Host."
+    assert problem_of(response) == {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
+    assert response.status_code == 400
+
+
+def refused_hosts(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged of refused hosts."""
+    return [record.getMessage() for record in caplog.records if record.name == "authsvc.problems"]
+
+
+@pytest.mark.parametrize("path", ["/auth/me", "/admin/", "/docs"])
+def test_a_host_that_is_refused_is_logged_once_with_the_name_of_the_setting(
+    api: Api, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    hosts = ["auth.example.com", "Auth.Example.COM.:8443", "10.0.0.7:8000", "[2001:DB8::7]:8000", "10.0.0.7"]
+    assert {api.get(path, headers={"Host": host}).status_code for host in hosts} == {400}
+    assert refused_hosts(caplog) == [
+        f"requests for {name} are refused: it is not one of ALLOWED_HOSTS"
+        for name in ("auth.example.com", "10.0.0.7", "[2001:db8::7]")
+    ]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", " ", "a b", "a_b", "a\tb", "@", "a@b", "a/b", "a..b", ".a", ".", "[::1].", "[1]", "a:x", "a:123456"),
+        *("é", "a" * 64, "a." * 131, f"sk_{'a' * 49}"),
+    ],
+)
+def test_a_host_that_is_no_name_is_refused_and_not_logged(
+    api: Api, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    assert api.get("/auth/me", headers={"Host": host}).status_code == 400
+    assert refused_hosts(caplog) == []
+
+
+def test_a_request_without_a_host_is_refused_and_not_logged(
+    api: Api, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["auth.example.com"]
+    assert api.get("/auth/me").status_code == 400
+    assert refused_hosts(caplog) == []
+
+
+def test_a_flood_of_hosts_is_logged_up_to_a_bound(
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problems, "MOST_HOSTS", 3)
+    assert {api.get("/auth/me", headers={"Host": f"{n}.example"}).status_code for n in range(5)} == {400}
+    assert len(refused_hosts(caplog)) == len(problems.refused_hosts) == 3
 
 
 def test_a_body_that_django_itself_finds_too_large_is_413(api: Api) -> None:

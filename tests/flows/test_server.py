@@ -180,11 +180,11 @@ def test_a_header_with_an_underscore_is_not_taken_for_the_one_with_a_hyphen(serv
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/auth/me", "/docs"])
-def test_another_host_is_refused_without_a_trace_in_the_log(server: Server, path: str) -> None:
+def test_another_host_is_refused_without_a_traceback_in_the_log(server: Server, path: str) -> None:
     logged = server.log.stat().st_size
     answer = server.http.get(path, headers={"Host": "evil.example"})
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
-    assert answer.json()["detail"] == "The request is not valid."
+    assert answer.json()["detail"] == "The service does not answer under this Host."
     assert b"Traceback" not in server.log.read_bytes()[logged:]
 
 

@@ -22,6 +22,7 @@ from accounts.models.users import username_validator
 from accounts.services.mail_links import reset_tokens
 from apikeys import keys, rules
 from audit.services import printable
+from authsvc import problems
 from authsvc.api import bounded_json, fields, pagination
 from authsvc.config import rates
 from authsvc.request import addresses
@@ -65,6 +66,7 @@ READERS: tuple[Callable[[str], Any], ...] = (
     lambda text: CREDENTIAL.sub("***", text),
     CREDENTIAL.search,
     middleware.REQUEST_ID.fullmatch,
+    problems.HOST.fullmatch,
     user_agent,
     session_key,
     read_token,
