@@ -73,13 +73,23 @@ class ApiMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if is_page(request.path_info):
             return self.get_response(request)
-        response: Any = self.security.process_request(request) if self.security.redirect else None
+        response: Any = self.redirect(request) if self.security.redirect else None
         if response is None:
             response = self.answer_origin(request) if "HTTP_ORIGIN" in request.META else self.answer(request)
         if self.security.sts_seconds:
             self.security.process_response(request, response)
         self.complete(request, response)
         return response  # type: ignore[no-any-return]  # what corsheaders returns has no type
+
+    def redirect(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Return the redirect to HTTPS, or None where there is none. It keeps the method (RFC 9110, section 15.4.9)."""
+        try:
+            response = self.security.process_request(request)
+        except SuspiciousOperation as error:
+            return response_for_exception(request, error)
+        if response is not None and request.method not in ("GET", "HEAD"):
+            response.status_code = 308
+        return response
 
     def answer_origin(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a page of another origin, or of this one. An origin that is not allowed is logged once."""
@@ -117,11 +127,13 @@ class ApiMiddleware:
             self.allowed[host] = settings.ALLOWED_HOSTS
 
     def complete(self, request: HttpRequest, response: HttpResponse) -> None:
-        """Add the headers that an answer has not yet; no body to HEAD."""
+        """Add the headers that an answer has not yet; no Content-Type without content, and no body to HEAD."""
         present = response.headers._store
         if "vary" in present:
             patch_vary_headers(response, ("origin",))
         length = {} if response.streaming else {"content-length": ("Content-Length", str(len(response.content)))}
+        if not (response.streaming or response.content):
+            present.pop("content-type", None)
         # Django's mapping takes one header at a time, and checks anew what was checked when these were made.
         response.headers._store = {**self.headers._store, **length, **present}
         if request.method == "HEAD" and not response.streaming:

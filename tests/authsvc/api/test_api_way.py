@@ -82,6 +82,19 @@ def test_head_has_the_length_of_what_get_would_answer(api: Api, path: str) -> No
     assert without["Content-Length"] == str(len(asked.content))
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("status", [200, 202, 204, 304])
+def test_an_answer_without_content_says_nothing_of_its_type(method: str, status: int) -> None:
+    answer = way(HttpResponse(status=status))(RequestFactory().generic(method, "/x"))
+    assert ("Content-Type" in answer.headers, answer.headers["Content-Length"]) == (False, "0")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_answer_with_content_says_of_what_type_it_is_also_to_head(method: str) -> None:
+    answer = way(HttpResponse(b"{}", content_type="application/json"))(RequestFactory().generic(method, "/x"))
+    assert (answer.headers["Content-Type"], answer.headers["Content-Length"]) == ("application/json", "2")
+
+
 def way(answer: HttpResponse) -> ApiMiddleware:
     """Return the middleware before a view that answers the same to all."""
     return ApiMiddleware(lambda request: answer)

@@ -83,6 +83,7 @@ def test_a_page_of_an_allowed_origin_may_call_the_api(api: Api, path: str) -> No
     response = api.call("OPTIONS", path, headers={"Origin": ORIGIN, **PREFLIGHT})
     allowed = cors_of(response)
     assert (response.status_code, allowed["access-control-allow-origin"]) == (200, ORIGIN)
+    assert (response.content, "Content-Type" in response.headers) == (b"", False)
     assert {"authorization", "content-type", "x-api-key"} < set(allowed["access-control-allow-headers"].split(", "))
     assert "access-control-allow-credentials" not in allowed
 
@@ -226,6 +227,28 @@ def test_with_https_plain_http_is_sent_away(api: Api, use: Callable[..., None], 
     response = api.get(path, headers={"X-Forwarded-Proto": "https"})
     assert (response.status_code, response["Location"]) == (301, f"https://testserver{path}")
     assert response["X-Request-ID"]
+
+
+@pytest.mark.parametrize("path", ["/auth/login", "/keys?limit=1", "/nowhere"])
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", 301), ("HEAD", 301), ("POST", 308), ("PATCH", 308), ("DELETE", 308), ("OPTIONS", 308), ("BREW", 308)],
+)
+def test_with_https_a_program_is_sent_away_with_its_method_and_without_html(
+    api: Api, use: Callable[..., None], method: str, status: int, path: str
+) -> None:
+    use(HTTPS="true")
+    response = api.call(method, path, {"username": "a", "password": "b"})
+    assert (response.status_code, response["Location"]) == (status, f"https://testserver{path}")
+    assert (response.content, response["Content-Length"], "Content-Type" in response.headers) == (b"", "0", False)
+
+
+def test_with_https_another_host_is_refused_like_anywhere(api: Api, use: Callable[..., None]) -> None:
+    plain = api.get("/auth/me", headers={"Host": "evil.example"})
+    use(HTTPS="true")
+    response = api.get("/auth/me", headers={"Host": "evil.example"})
+    assert (response.status_code, response.json()) == (400, plain.json())
+    assert {name: response[name] for name in EVERYWHERE} == EVERYWHERE
 
 
 @pytest.mark.django_db
