@@ -14,6 +14,7 @@ from drf_spectacular.generators import SchemaGenerator
 from authsvc.api.views import without_parameters
 from authsvc.config.startup import serving
 from authsvc.problems import reading_only
+from authsvc.request.paths import public_url
 
 # Sent for each reading of the document; receivers return what to add to its ``info``, as of now.
 describing = Signal()
@@ -55,9 +56,7 @@ def document() -> bytes:
 
 def server() -> str:
     """Return where the API is: PUBLIC_URL where the operator has set it, else the root of this host."""
-    public: str = getattr(settings, "PUBLIC_URL", "")
-    is_default = public == f"http://127.0.0.1:{settings.PORT}"
-    return public if public and not is_default else settings.FORCE_SCRIPT_NAME or "/"
+    return public_url() or settings.FORCE_SCRIPT_NAME or "/"
 
 
 @reading_only

@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from rest_framework.request import Request
 
+from authsvc.request.paths import public_url
+
 Row = TypeVar("Row", bound=Model)
 
 
@@ -40,8 +42,10 @@ def decode(cursor: str) -> int:
 
 
 def link_to(request: Request, cursor: str) -> str:
-    """Return the Link header for the next page (RFC 8288)."""
+    """Return the Link header for the next page (RFC 8288): below PUBLIC_URL, or where the request came to."""
     query = request.GET.copy()
     query["cursor"] = cursor
-    url = request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+    public = public_url()
+    path = f"{public}{request.path_info}" if public else request.path
+    url = request.build_absolute_uri(f"{path}?{query.urlencode()}")
     return f'<{url}>; rel="next"'

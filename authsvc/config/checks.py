@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
 
 from authsvc.database.postgresql import pooled
+from authsvc.request.paths import public_url
 
 TAG = "authsvc"
 POLICY = ("authentication_classes", "permission_classes")
@@ -76,7 +77,7 @@ def poolers_leave_no_wait_without_an_end(databases: Sequence[str] | None = None,
 @register(TAG, deploy=True)
 def clients_can_reach_the_service(**options: Any) -> list[CheckMessage]:
     """Return authsvc.E010 to W012 for settings that do not agree on where clients reach the service."""
-    if f"http://127.0.0.1:{settings.PORT}" == settings.PUBLIC_URL:
+    if not public_url():
         hint = "Set it to the URL that clients use, such as https://auth.example.com."
         return [Error("PUBLIC_URL has its default, which no other machine can reach.", hint=hint, id="authsvc.E010")]
     found: list[CheckMessage] = []

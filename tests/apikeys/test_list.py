@@ -133,6 +133,26 @@ def test_the_link_keeps_the_filter(api: Api, alices_token: str, seven: list[int]
     assert link[1] == f"/keys?limit=2&status=active&cursor={encoded(str(seven[1]))}"
 
 
+@pytest.mark.parametrize(
+    ("public_url", "base"),
+    [
+        pytest.param("https://auth.example.com/base", "https://auth.example.com/base", id="set"),
+        pytest.param("https://auth.example.com", "https://auth.example.com", id="without a path"),
+        pytest.param("http://127.0.0.1:8000", "http://testserver/base", id="the default"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/keys", "/auth/sessions"])
+def test_the_link_leads_to_where_clients_reach_the_service(
+    api: Api, alice: User, settings: Any, path: str, public_url: str, base: str
+) -> None:
+    settings.PUBLIC_URL, settings.FORCE_SCRIPT_NAME = public_url, "/base"
+    for _ in range(2):
+        make_key(alice)
+        token = token_of(alice)
+    link = api.get(f"{path}?limit=1", token=token)["Link"]
+    assert re.fullmatch(rf'<{re.escape(base + path)}\?limit=1&cursor=[A-Za-z0-9_-]+>; rel="next"', link)
+
+
 def test_a_cursor_of_somebody_else_opens_nothing_of_theirs(
     api: Api, alice: User, bobs_token: str, seven: list[int]
 ) -> None:
