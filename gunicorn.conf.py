@@ -24,7 +24,7 @@ graceful_timeout = 30  # seconds that running requests get at a stop or reload
 # Larger than any token that this service accepts.
 limit_request_line = 8190  # bytes
 limit_request_fields = 64
-limit_request_field_size = 16_384  # bytes
+limit_request_field_size = 16_384 + 2  # bytes; gunicorn counts the end of the line
 
 # No header of a request moves its path or changes its scheme before Django sees it, whoever the peer is: which proxy is
 # believed, and on what, TRUSTED_PROXIES alone decides. gunicorn by itself believes everybody on this machine.

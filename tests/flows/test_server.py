@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL
+from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL, NOT_FOUND
 from tests.flows.conftest import Server
 from tests.flows.raw import Answer, Connection, json_request, request
 
@@ -15,7 +15,7 @@ DETAILS = {
     414: "The request line is too long.",
     431: "The request has header fields that are too large.",
 }
-LONGEST = 16_384 - len("Authorization: \r\n")  # characters of a field's value
+LONGEST = 16_384 - len("Authorization: ")  # characters of a field's value
 JSON = "Content-Type: application/json"
 
 
@@ -36,6 +36,17 @@ def test_a_bearer_of_16_kib_is_a_bad_credential_like_any_other(server: Server) -
     assert set(long.headers) == set(short.headers)
 
 
+@pytest.mark.parametrize("size", [16_382, 16_383, 16_384])
+def test_a_header_field_of_16_kib_with_its_name_is_read(server: Server, size: int) -> None:
+    answer = exchange(server, request("GET", "/livez", "X-H: ".ljust(size, "a")))
+    assert (answer.status, json.loads(answer.body)) == (200, {"status": "ok"})
+
+
+def test_a_request_line_of_8190_bytes_is_read(server: Server) -> None:
+    answer = exchange(server, request("GET", f"/{'a' * (8190 - len('GET / HTTP/1.1'))}"))
+    assert (answer.status, json.loads(answer.body)) == (404, NOT_FOUND)
+
+
 def test_a_key_of_16_kib_is_a_bad_credential_like_any_other(server: Server) -> None:
     answer = exchange(server, request("GET", "/protected/service", f"X-API-Key: {'sk_'.ljust(LONGEST, 'a')}"))
     assert (answer.status, json.loads(answer.body)) == (401, BAD_CREDENTIAL)
@@ -44,6 +55,7 @@ def test_a_key_of_16_kib_is_a_bad_credential_like_any_other(server: Server) -> N
 @pytest.mark.parametrize(
     ("data", "status", "title"),
     [
+        pytest.param(request("GET", f"/{'a' * 8177}"), 414, "URI Too Long", id="request line of 8,191 bytes"),
         pytest.param(request("GET", f"/{'a' * 9000}"), 414, "URI Too Long", id="request line"),
         pytest.param(request("GET", f"/?{'a' * 200_000}"), 414, "URI Too Long", id="endless request line"),
         pytest.param(
@@ -53,7 +65,7 @@ def test_a_key_of_16_kib_is_a_bad_credential_like_any_other(server: Server) -> N
             id="too many headers",
         ),
         pytest.param(
-            request("GET", "/livez", f"X-H: {'a' * 16_384}"),
+            request("GET", "/livez", f"X-H: {'a' * (16_385 - len('X-H: '))}"),
             431,
             "Request Header Fields Too Large",
             id="too large a header",

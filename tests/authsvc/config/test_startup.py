@@ -143,7 +143,7 @@ def test_gunicorn_serves_on_loopback_as_the_variables_say(gunicorn_settings: dic
     assert [gunicorn_settings[name] for name in names] == ["127.0.0.1:9000", 3, 5, "authsvc.server.worker.Worker"]
     assert gunicorn_settings["logconfig_dict"]["loggers"]["gunicorn.error"]["level"] == "WARNING"
     assert gunicorn_settings["control_socket_disable"] is True
-    assert gunicorn_settings["limit_request_field_size"] == 16_384
+    assert gunicorn_settings["limit_request_field_size"] == 16_386
 
 
 def test_each_worker_of_gunicorn_answers_with_problems(
