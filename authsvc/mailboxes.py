@@ -1,8 +1,9 @@
 """E-mail addresses in the one form in which they are stored and compared: one mailbox, one form. Pure, no Django.
 
 Lower case and Unicode's NFC, with the domain as IDNA 2008 has it (RFC 5891): ``info@faß.de`` and ``info@fass.de`` are
-two mailboxes, ``p@bücher.example`` and ``p@xn--bcher-kva.example`` are one. An address in which that would turn another
-letter into an ASCII one, such as the Kelvin sign into a k, is refused: it would be somebody else's.
+two mailboxes, ``p@bücher.example`` and ``p@xn--bcher-kva.example`` are one. A domain in which that would turn another
+letter into an ASCII one, such as the Kelvin sign into a k, is refused: it would be somebody else's. What is
+before the @ is ASCII: another letter there may look like one, and few servers take any (RFC 6531).
 """
 
 import unicodedata
@@ -16,9 +17,9 @@ OTHER_DOTS = frozenset("\u3002\uff0e\uff61")
 def normalize(address: str) -> str:
     """Return an address as it is stored. Raises ValueError for one that cannot be mailed to as it was typed."""
     local, at, domain = address.strip().rpartition("@")
-    if not at or local.startswith('"'):  # a quoted form is another spelling of an unquoted one
+    if not at or not local.isascii() or local.startswith('"'):  # a quoted form is another spelling of an unquoted one
         raise ValueError("not an address")
-    return f"{lower(local)}@{normalize_domain(lower(domain))}"
+    return f"{local.lower()}@{normalize_domain(lower(domain))}"
 
 
 def normalize_domain(domain: str) -> str:

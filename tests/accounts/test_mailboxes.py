@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import User
 from audit.models import AuditEvent
 from authsvc.mail import _outbox
-from tests.conftest import Api, errors_of
+from tests.conftest import BAD_CREDENTIAL, Api, errors_of
 from tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +68,15 @@ def test_two_mailboxes_have_two_accounts(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "email",
-    ["weiß@example.com", "a@ex\u00adample.com", "a@ex\u200dample.com", "\u212aarl@example.com", '"a"@example.com'],
+    [
+        "\u017f@example.com",
+        "adm\u0131n@example.com",
+        "weiß@example.com",
+        "a@ex\u00adample.com",
+        "a@ex\u200dample.com",
+        "\u212aarl@example.com",
+        '"a"@example.com',
+    ],
 )
 @pytest.mark.parametrize("path", ["/auth/signup", "/auth/password/reset", "/auth/email/verify"])
 def test_an_address_that_would_be_another_ones_is_refused_by_every_route(api: Api, path: str, email: str) -> None:
@@ -76,8 +85,20 @@ def test_an_address_that_would_be_another_ones_is_refused_by_every_route(api: Ap
     assert not User.objects.exists()
 
 
-def test_a_login_by_what_is_no_address_is_a_bad_credential(api: Api, alice: User) -> None:
-    assert api.post("/auth/login", {"username": "a@ex\u00adample.com", "password": PASSWORD}).status_code == 401
+@pytest.mark.parametrize("email", ["a@ex\u00adample.com", "al\u0131ce@example.com", "al\u0131ce\u017f@example.com"])
+def test_a_login_by_what_is_no_address_is_a_bad_credential(api: Api, alice: User, email: str) -> None:
+    response = api.post("/auth/login", {"username": email, "password": PASSWORD})
+    assert (response.status_code, response.json()) == (401, BAD_CREDENTIAL)
+    assert User.objects.with_email(email).first() is None
+
+
+def test_an_address_that_looks_like_another_is_not_set_in_the_console_or_by_code_either(alice: User) -> None:
+    alice.email = "adm\u0131n@example.com"
+    with pytest.raises(ValidationError) as refused:
+        alice.full_clean()
+    assert refused.value.message_dict == {"email": ["Enter a valid email address."]}
+    with pytest.raises(ValueError, match=r"^not an address$"):
+        User.objects.create_user("carol", "adm\u0131n@example.com")
 
 
 def test_all_faults_of_a_form_come_in_one_answer(api: Api) -> None:

@@ -28,6 +28,10 @@ def test_an_address_has_one_form_however_it_is_written(typed: str, stored: str) 
 NONE = {
     "no at sign": "carol",
     "a quoted local part": '"carol"@example.com',
+    "a long s": "\N{LATIN SMALL LETTER LONG S}am@example.com",
+    "a dotless i": "adm\N{LATIN SMALL LETTER DOTLESS I}n@example.com",
+    "an umlaut": "ä@example.com",
+    "half a surrogate pair before the @": "\udcff@example.com",
     "a Kelvin sign": "\N{KELVIN SIGN}arl@example.com",
     "a dotted capital I": "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}nfo@example.com",
     "a Kelvin sign in the domain": "a@\N{KELVIN SIGN}.example",
