@@ -1,4 +1,4 @@
-"""JSON from a client: strict, in UTF-8, and bounded in members, depth and digits."""
+"""JSON from a client: strict, in UTF-8, without a member twice, and bounded in members, depth and digits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ MAX_MEMBERS = 100_000  # items of arrays and members of objects in all; a report
 MAX_DEPTH = 850  # arrays and objects within each other
 MAX_DIGITS = 4300  # characters of a number, which is Python's own default for whole ones
 
+TOO_DEEP = "The request body is nested too deeply."
+TOO_LONG = "The request body has a number that is too long."
+TWICE = "The request body has a member twice in one object."
+
 
 def loads(body: bytes) -> Any:
     """Return the value of a JSON text (RFC 8259).
 
-    Raises ParseError for what is not one or is nested too deeply, and ValidationError on ``body`` for too many members.
+    Raises ParseError for what is not one, is nested too deeply, or has a member twice or a number that is too long, and
+    ValidationError on ``body`` for too many members.
     """
     # What stands within strings counts too: that errs on the safe side, and needs no look at each character. Without a
     # comma there is nothing but nesting.
@@ -26,10 +31,12 @@ def loads(body: bytes) -> Any:
         raise ValidationError({"body": [ErrorDetail(message, "too_many_members")]})
     try:
         value = decoder.decode(body.decode("utf-8"))
-        if openings > MAX_DEPTH:
-            require_depth(value)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ParseError("The request body is not valid JSON.") from error
+    except RecursionError as error:
+        raise ParseError(TOO_DEEP) from error
+    if openings > MAX_DEPTH:
+        require_depth(value)
     return value
 
 
@@ -39,27 +46,37 @@ def refuse_constant(name: str) -> NoReturn:
 
 
 def whole_number(text: str) -> int:
-    """Return an integer. Raises ValueError for too many digits, whatever Python's own limit is set to."""
+    """Return an integer. Raises ParseError for too many digits, whatever Python's own limit is set to."""
     if len(text) > MAX_DIGITS:
-        raise ValueError("digits")
+        raise ParseError(TOO_LONG)
     return int(text)
 
 
 def fraction(text: str) -> float:
-    """Return a float. Raises ValueError for too many digits."""
+    """Return a float. Raises ParseError for too many digits."""
     if len(text) > MAX_DIGITS:
-        raise ValueError("digits")
+        raise ParseError(TOO_LONG)
     return float(text)
 
 
-decoder = json.JSONDecoder(parse_int=whole_number, parse_float=fraction, parse_constant=refuse_constant)
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. Raises ParseError where two members have one name: readers differ on which counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ParseError(TWICE)
+    return found
+
+
+decoder = json.JSONDecoder(
+    object_pairs_hook=unique_members, parse_int=whole_number, parse_float=fraction, parse_constant=refuse_constant
+)
 
 
 def require_depth(value: Any) -> None:
-    """Raise ValueError where more than MAX_DEPTH arrays and objects are within each other. Does not recurse."""
+    """Raise ParseError where more than MAX_DEPTH arrays and objects are within each other. Does not recurse."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         containers = [item for item in level if isinstance(item, dict | list)]
         level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
     if containers:
-        raise ValueError("depth")
+        raise ParseError(TOO_DEEP)

@@ -8,9 +8,12 @@ from typing import Any
 from django.core.validators import RegexValidator
 from django.http import QueryDict
 from rest_framework import exceptions, serializers
+from rest_framework.fields import empty
 from rest_framework.request import Request
 
 from authsvc.error_lists import NAMED_ERRORS, more_errors, shortened
+
+NOT_AN_OBJECT = "Expected a JSON object."
 
 
 class StrictCharField(serializers.CharField):
@@ -85,6 +88,13 @@ class StrictBooleanField(serializers.BooleanField):
 
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know: a misspelt limit must not be a limit that is not there."""
+
+    default_error_messages = {"invalid": NOT_AN_OBJECT}
+
+    def run_validation(self, data: Any = empty) -> Any:
+        if data is None:  # DRF would say that nothing was sent
+            raise serializers.ValidationError({"non_field_errors": [exceptions.ErrorDetail(NOT_AN_OBJECT, "null")]})
+        return super().run_validation(data)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):

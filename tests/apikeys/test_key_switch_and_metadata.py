@@ -137,13 +137,27 @@ def test_metadata_that_cannot_be_kept_is_refused_and_the_old_stays(api: Api, ali
 
 @pytest.mark.parametrize(
     "value",
-    ["NaN", "Infinity", "-Infinity", "1" * 5000, "{", "[" * 100_000, "'a'", "01", "+1", ".5"],
-    ids=["NaN", "Infinity", "-Infinity", "digits", "open", "bottomless", "quotes", "octal", "plus", "point"],
+    ["NaN", "Infinity", "-Infinity", "{", "'a'", "01", "+1", ".5"],
+    ids=["NaN", "Infinity", "-Infinity", "open", "quotes", "octal", "plus", "point"],
 )
 def test_metadata_that_is_no_json_is_a_bad_body(api: Api, alice: User, value: str) -> None:
     key, _ = make_key(alice, metadata={"old": 1})
     response = change(api, key, f'{{"metadata": {{"a": {value}}}}}')
     assert (response.status_code, response.json()["detail"]) == (400, "The request body is not valid JSON.")
+    assert kept(api, key)["metadata"] == {"old": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        pytest.param("1" * 5000, "The request body has a number that is too long.", id="digits"),
+        pytest.param("[" * 100_000, "The request body is nested too deeply.", id="bottomless"),
+    ],
+)
+def test_metadata_beyond_the_bounds_of_a_body_is_a_bad_body(api: Api, alice: User, value: str, detail: str) -> None:
+    key, _ = make_key(alice, metadata={"old": 1})
+    response = change(api, key, f'{{"metadata": {{"a": {value}}}}}')
+    assert (response.status_code, response.json()["detail"]) == (400, detail)
     assert kept(api, key)["metadata"] == {"old": 1}
 
 
