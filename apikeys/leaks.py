@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from rest_framework import exceptions
 
 from apikeys import keys, rules, services
 from apikeys.queries import key_by_digest
 from audit.events import Event
 from authsvc import mail
+from authsvc.api.fields import unknown_fields
 
 KEY_ID, SIGNATURE = "Github-Public-Key-Identifier", "Github-Public-Key-Signature"
 MOST_TOKENS = 1000  # of one report
@@ -53,7 +55,8 @@ class Leak:
 def read_report(data: Any, *, signed: bool) -> list[Leak]:
     """Return what a report names; ``signed`` says whether its body is GitHub's.
 
-    Raises ValidationError for one that is neither form, and for an array that is not signed or has too many entries.
+    Raises a ValidationError, Django's or DRF's, for one that is neither form, and for an array that is not signed or
+    has too many entries.
     """
     if isinstance(data, list):
         if not signed:
@@ -62,9 +65,15 @@ def read_report(data: Any, *, signed: bool) -> list[Leak]:
             raise ValidationError({"body": ValidationError(f"At most {MOST_TOKENS} in a report.", code="max_length")})
         # An entry of a form that is not known yet must not keep the keys beside it alive.
         return [from_github(item) for item in data if isinstance(item, dict) and isinstance(item.get("token"), str)]
-    if isinstance(data, dict) and data.keys() == {"key"} and isinstance(data["key"], str):
-        return [Leak(data["key"].strip(), "reported by a holder")]
-    raise ValidationError({"key": ValidationError('Send {"key": …}, or GitHub\'s array.', code="invalid")})
+    if not isinstance(data, dict):
+        raise ValidationError({"key": ValidationError('Send {"key": …}, or GitHub\'s array.', code="invalid")})
+    if unknown := data.keys() - {"key"}:
+        raise exceptions.ValidationError(unknown_fields(unknown))
+    if "key" not in data:
+        raise ValidationError({"key": ValidationError("This field is required.", code="required")})
+    if not isinstance(data["key"], str):
+        raise ValidationError({"key": ValidationError("Not a valid string.", code="invalid")})
+    return [Leak(data["key"].strip(), "reported by a holder")]
 
 
 def from_github(item: dict[str, Any]) -> Leak:

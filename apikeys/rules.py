@@ -13,11 +13,15 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import Scope, User
 from authsvc.config import rates
+from authsvc.error_lists import shortened
 from authsvc.request.addresses import parse_network
 
 NAME_LENGTH = 100  # characters
 REASON_LENGTH = 200  # characters
 METADATA_SIZE = 4096  # bytes of JSON
+# orjson's whole numbers, and the fractions that PostgreSQL does not give back as whole ones beyond those.
+NUMBERS = "Whole numbers are from -2^63 to 2^64 - 1, numbers with a fraction or an exponent between -2^63 and 2^63"
+STORABLE = f"{NUMBERS}, texts have whole characters, and at most 250 objects and arrays are within each other."
 MOST_NETWORKS = 100
 MOST_OVERLAP = 30 * 24 * 3600  # seconds
 # Categories of characters that break lines or terminals, and the marks that turn the writing direction around.
@@ -53,8 +57,8 @@ def scopes(asked: Iterable[str], owner: User) -> str:
     wanted = set(asked)
     possible = set(filter(is_printable, wanted))  # the others are no scopes, and no database could be asked for them
     known = set(Scope.objects.filter(name__in=possible).values_list("name", flat=True)) if possible else set()
-    if wanted - known:
-        raise invalid("scopes", "unknown_scope", "A scope asked for does not exist.")
+    if unknown := wanted - known:
+        raise invalid("scopes", "unknown_scope", f"There is no scope {shortened(min(unknown))!r}.")
     if wanted - owner.scopes:
         raise invalid("scopes", "not_granted", "A key cannot have a scope that its owner lacks.")
     return " ".join(sorted(wanted))
@@ -65,12 +69,16 @@ def allowed_ips(listed: Iterable[str]) -> str:
     listed = list(listed)
     if len(listed) > MOST_NETWORKS:
         raise invalid("allowed_ips", "max_length", f"At most {MOST_NETWORKS} networks.")
+    return " ".join(dict.fromkeys(map(network, listed)))
+
+
+def network(item: str) -> str:
+    """Return an address or a network as it is stored."""
     try:
-        found = [str(parse_network(item)) for item in listed]
+        return str(parse_network(item))
     except ValueError as error:
-        message = "Each must be an IPv4 or IPv6 address, or a network in CIDR notation without host bits."
-        raise invalid("allowed_ips", "invalid_network", message) from error
-    return " ".join(dict.fromkeys(found))
+        wanted = "an IPv4 or IPv6 address, or a network in CIDR notation without host bits"
+        raise invalid("allowed_ips", "invalid_network", f"{shortened(item)!r} is not {wanted}.") from error
 
 
 def rate_limit(value: str | None) -> str:
@@ -89,11 +97,11 @@ def metadata(value: Mapping[str, Any]) -> dict[str, Any]:
         orjson.dumps([[[[value]]]])  # an answer holds it some levels down, and orjson's depth is bounded
         json.dumps(value, allow_nan=False)  # 1e400 is read as infinity, which orjson would write as null
     except (TypeError, ValueError) as error:  # a number beyond 64 bits, half a surrogate pair, a bottomless nesting
-        raise invalid("metadata", "invalid", "This is not JSON that can be stored.") from error
+        raise invalid("metadata", "invalid", STORABLE) from error
     if len(text) > METADATA_SIZE:
         raise invalid("metadata", "max_length", f"Metadata has at most {METADATA_SIZE} bytes of JSON.")
     if is_beyond(value):
-        raise invalid("metadata", "invalid", "Numbers are kept up to 64 bits.")
+        raise invalid("metadata", "invalid", f"{NUMBERS}.")
     if has_null(value):
         raise invalid("metadata", "null_character", "Metadata has no null characters.")
     return dict(value)

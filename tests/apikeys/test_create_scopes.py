@@ -83,3 +83,22 @@ def test_a_role_given_or_taken_since_the_token_was_made_counts(api: Api, alice: 
     assert api.post(ROUTE, body, token=alices_token).status_code == 201
     alice.groups.clear()
     assert errors_of(api.post(ROUTE, body, token=alices_token)) == [("scopes", "not_granted")]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "message"),
+    [
+        pytest.param(["reports:read", "no:such"], "There is no scope 'no:such'.", id="unknown"),
+        pytest.param(["z:z", "a:a"], "There is no scope 'a:a'.", id="two"),
+        pytest.param(["x" * 900_000], f"There is no scope '{'x' * 100}'.", id="long"),
+        pytest.param(["\u202e\ud800\0"], r"There is no scope '\u202e\ud800\x00'.", id="not printable"),
+    ],
+)
+def test_a_scope_that_does_not_exist_is_named(api: Api, reader: User, scopes: list[str], message: str) -> None:
+    assert api.post(ROUTE, {"name": "x", "scopes": scopes}, token=token_of(reader)).json() == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "The request has fields that are not valid.",
+        "errors": [{"field": "scopes", "code": "unknown_scope", "message": message}],
+    }

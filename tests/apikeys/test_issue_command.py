@@ -92,8 +92,8 @@ def test_scopes_may_be_given_more_than_once(manage: Manage, carol: User) -> None
         pytest.param(
             ("issue_api_key", "--user", "carol", "--name", "a\udcffb"), "A name has no control characters.", id="bytes"
         ),
-        pytest.param((*ISSUE, "--scope", "no:such"), "A scope asked for does not exist.", id="unknown scope"),
-        pytest.param((*ISSUE, "--scope", ""), "A scope asked for does not exist.", id="empty scope"),
+        pytest.param((*ISSUE, "--scope", "no:such"), "There is no scope 'no:such'.", id="unknown scope"),
+        pytest.param((*ISSUE, "--scope", ""), "There is no scope ''.", id="empty scope"),
         pytest.param(
             (*ISSUE, "--scope", "reports:read"), "A key cannot have a scope that its owner lacks.", id="not granted"
         ),

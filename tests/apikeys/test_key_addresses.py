@@ -153,3 +153,22 @@ def test_the_address_of_the_last_use_is_the_clients(api: Api, settings: Any, ali
     seen = api.get(f"/keys/{key.pk}/usage", token=token_of(alice)).json()
     assert seen["last_used_address"] == "2001:db8::5"
     assert AuditEvent.objects.get(event="api_key:first_used").address == "2001:db8::5"
+
+
+@pytest.mark.parametrize(
+    ("listed", "shown"),
+    [
+        pytest.param(["192.0.2.7", "10.0.0.1/8", "junk"], "'10.0.0.1/8'", id="the first of two"),
+        pytest.param(["x" * 100], f"'{'x' * 100}'", id="long"),
+        pytest.param(["a\u202eb\n"], r"'a\u202eb'", id="not printable"),
+    ],
+)
+def test_what_is_no_address_is_named(api: Api, alices_token: str, listed: list[str], shown: str) -> None:
+    wanted = "an IPv4 or IPv6 address, or a network in CIDR notation without host bits"
+    assert api.post("/keys", {"name": "x", "allowed_ips": listed}, token=alices_token).json() == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "The request has fields that are not valid.",
+        "errors": [{"field": "allowed_ips", "code": "invalid_network", "message": f"{shown} is not {wanted}."}],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -145,6 +146,40 @@ def test_metadata_that_is_no_json_is_a_bad_body(api: Api, alice: User, value: st
     response = change(api, key, f'{{"metadata": {{"a": {value}}}}}')
     assert (response.status_code, response.json()["detail"]) == (400, "The request body is not valid JSON.")
     assert kept(api, key)["metadata"] == {"old": 1}
+
+
+NUMBERS = "Whole numbers are from -2^63 to 2^64 - 1, numbers with a fraction or an exponent between -2^63 and 2^63"
+STORABLE = f"{NUMBERS}, texts have whole characters, and at most 250 objects and arrays are within each other."
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param('{"metadata": {"x": 1.5e308}}', f"{NUMBERS}.", id="large float"),
+        pytest.param('{"metadata": {"x": -9223372036854775808.0}}', f"{NUMBERS}.", id="least float beyond"),
+        pytest.param('{"metadata": {"x": 18446744073709551616}}', STORABLE, id="65 bits"),
+        pytest.param('{"metadata": {"x": -9223372036854775809}}', STORABLE, id="65 bits below zero"),
+        pytest.param('{"metadata": {"x": 1e400}}', STORABLE, id="infinity"),
+        pytest.param(r'{"metadata": {"x": "\ud800"}}', STORABLE, id="half a character"),
+        pytest.param(nested(250), STORABLE, id="251 levels"),
+    ],
+)
+def test_metadata_that_cannot_be_kept_is_told_what_can(api: Api, alice: User, body: str, message: str) -> None:
+    key, _ = make_key(alice, metadata={"old": 1})
+    assert change(api, key, body).json() == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "The request has fields that are not valid.",
+        "errors": [{"field": "metadata", "code": "invalid", "message": message}],
+    }
+
+
+@pytest.mark.parametrize("body", [nested(249), nested(249, '{"a":', "}")], ids=["arrays", "objects"])
+def test_metadata_of_250_levels_is_kept(api: Api, alice: User, body: str) -> None:
+    key, _ = make_key(alice)
+    assert change(api, key, body).status_code == 200
+    assert kept(api, key)["metadata"] == json.loads(body)["metadata"]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_the_list_can_be_narrowed_to_a_status(server: Server, user: str, status:
         pytest.param(("issue_api_key", "--user", "USER", "--name", " "), "A key needs a name.", id="no name"),
         pytest.param(
             ("issue_api_key", "--user", "USER", "--name", "x", "--scope", "no:such"),
-            "A scope asked for does not exist.",
+            "There is no scope 'no:such'.",
             id="unknown scope",
         ),
         pytest.param(
