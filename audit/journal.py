@@ -19,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 
 from audit.events import Event
 from audit.models import AuditEvent
-from authsvc.request.context import CREDENTIAL
+from authsvc.request.context import mask
 from authsvc.telemetry import logs
 
 logger = logging.getLogger(logs.AUDIT)
@@ -81,11 +81,6 @@ class Entry:
 def name_of(subject: models.Model) -> str:
     """Return what the audit calls a subject."""
     return str(getattr(subject, "name", subject))[:254]
-
-
-def mask(text: str) -> str:
-    """Return a text without what looks like a credential: people name keys by pasting them."""
-    return CREDENTIAL.sub("***", text)
 
 
 def write(rows: Iterable[tuple[AuditEvent, models.Model | None]]) -> None:

@@ -16,6 +16,7 @@ from django.db import ProgrammingError, connections
 
 from authsvc.config.mistakes import explain
 from authsvc.database.errors import DATABASE_ERRORS
+from authsvc.request.context import mask
 from authsvc.telemetry import logs
 
 
@@ -74,9 +75,9 @@ class SentenceCommand(BaseCommand):
         self.stdout.flush()
 
     def tell(self, sentence: str, style: Callable[[str], str] | None = str) -> None:
-        """Say something to whoever looks on, beside the result; that nobody can is no fault of the command's."""
+        """Write a sentence to stderr without what looks like a credential; nothing is raised where that cannot be."""
         with contextlib.suppress(OSError, AttributeError):  # the latter where stderr was closed: Python has it as None
-            self.stderr.write(sentence, style_func=style)
+            self.stderr.write(mask(sentence), style_func=style)
 
 
 def as_json(value: Any) -> str:

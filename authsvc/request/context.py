@@ -73,7 +73,12 @@ class RequestContext:
         """The User-Agent, at most USER_AGENT_LENGTH characters, with everything masked that looks like a credential."""
         sent = str(self.meta.get("HTTP_USER_AGENT", ""))
         inspected = sent if len(sent) <= INSPECTED else without_cut_credential(sent[:INSPECTED])
-        return CREDENTIAL.sub("***", inspected)[:USER_AGENT_LENGTH]
+        return mask(inspected)[:USER_AGENT_LENGTH]
+
+
+def mask(text: str) -> str:
+    """Return a text without what looks like a credential: people paste keys into wrong places."""
+    return CREDENTIAL.sub("***", text)
 
 
 def without_cut_credential(text: str) -> str:

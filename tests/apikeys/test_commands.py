@@ -16,6 +16,8 @@ from tests.apikeys.conftest import CarolsKey, Manage, Ran
 from tests.factories import make_key
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+UNKNOWN = "Error: there are arguments that this command does not know."
+STATUS = "Error: argument --status: invalid choice: '***' (choose from 'active', 'expired', 'revoked')"
 COMMANDS = [("issue_api_key", "--user", "carol", "--name", "x"), ("list_api_keys",), ("revoke_api_key", "1")]
 
 
@@ -83,6 +85,41 @@ def test_wrong_arguments_are_one_sentence(manage: Manage, carol: User, words: tu
     assert (ran.status, ran.stdout, len(ran.stderr.splitlines())) == (1, "", 1)
     assert "usage:" not in ran.stderr
     assert not carol.api_keys.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("list_api_keys", "--user", "KEY"), "There is no user '***'."),
+        (("list_api_keys", "--status", "KEY"), STATUS),
+        (("list_api_keys", "--KEY"), UNKNOWN),
+        (("list_api_keys", "KEY"), UNKNOWN),
+        (("issue_api_key", "--user", "KEY", "--name", "x"), "There is no user '***'."),
+        (("issue_api_key", "--user", "carol", "--name", "x", "--scope", "KEY"), "A scope asked for does not exist."),
+        (
+            ("issue_api_key", "--user", "carol", "--name", "x", "--expires-in-days", "KEY"),
+            "--expires-in-days must be a whole number, not '***'.",
+        ),
+        (("rotate_api_key", "ID", "--overlap", "KEY"), "--overlap must be a whole number, not '***'."),
+        (("rotate_api_key", "KEY"), "ID must be a whole number: the key's id, not the key."),
+        (("end_everything", "--user", "KEY"), "There is no user '***'."),
+        (("end_sessions", "--user", "KEY"), "There is no user '***'."),
+        (("grant_role", "KEY", "admin"), "There is no user '***'."),
+        (("revoke_role", "carol", "KEY"), "There is no role '***'."),
+        (("prune_audit", "--older-than", "KEY"), "--older-than must be a whole number, not '***'."),
+        (
+            ("after_restore", "--revocations", "KEY"),
+            "The file '***' cannot be read: No such file or directory.",
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(value),
+)
+def test_a_key_in_a_wrong_argument_is_not_repeated(
+    manage: Manage, carols_key: CarolsKey, words: tuple[str, ...], sentence: str
+) -> None:
+    key, plaintext = carols_key
+    ran = manage(*(word.replace("KEY", plaintext).replace("ID", str(key.pk)) for word in words))
+    assert ran == Ran(1, "", f"{sentence}\n")
 
 
 @pytest.mark.usefixtures("database_away")

@@ -16,9 +16,12 @@ from authsvc.telemetry import logs
 from tests.authsvc.conftest import run
 
 START = "start PostgreSQL, or correct the host and port in DATABASE_URL."
+KEY = f"my_app_{'A1b' * 16}C"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 FAILURES: dict[str, Exception] = {
     "command": CommandError("There is no such thing."),
     "validation": ValidationError({"name": ["A key needs a name."], "scopes": ["No."]}),
+    "key": CommandError(f"There is no user {KEY!r}, and no {TOKEN}."),
     "database": OperationalError("connection refused\n\tIs the server running there?"),
 }
 
@@ -53,6 +56,7 @@ def test_the_result_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("command", "There is no such thing."),
         ("validation", "A key needs a name. No."),
+        ("key", "There is no user '***', and no ***."),
         (
             "database",
             f"The database cannot be used: connection refused; {START}",
@@ -114,6 +118,7 @@ def test_a_stderr_that_was_closed_takes_nothing_from_the_result(
         (["--no-such-option"], "there are arguments that this command does not know."),
         (["one", "too", "many"], "there are arguments that this command does not know."),
         (["--fail", "otherwise"], "argument --fail: invalid choice: 'otherwise'"),
+        (["--fail", KEY], "argument --fail: invalid choice: '***'"),
         (["--count"], "argument --count: expected one argument"),
     ],
 )
@@ -125,6 +130,12 @@ def test_a_wrong_argument_is_one_sentence_and_status_1(
     out, err = capsys.readouterr()
     assert (ended.value.code, out, err.count("\n")) == (1, "", 1)
     assert sentence in err
+
+
+def test_a_key_in_the_place_of_a_commands_name_is_not_repeated() -> None:
+    done = run("manage.py", KEY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Unknown command: '***'\nType 'manage.py help' for usage.\n"
 
 
 @pytest.mark.parametrize(
