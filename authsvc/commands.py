@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ from authsvc.config.mistakes import explain
 from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.request.context import mask
 from authsvc.telemetry import logs
+
+WHOLE_NUMBER = re.compile(r"-?[0-9]+")
+MOST_DIGITS = 4000  # Python converts no more than 4300
 
 
 class SentenceCommand(BaseCommand):
@@ -92,7 +96,7 @@ def without_arguments(sentence: str) -> str:
 
 
 def whole_number(option: str, value: str) -> int:
-    """Return an option's whole number. Raises CommandError that names the option."""
-    if not (value.isascii() and value.isdecimal() and len(value) < 19):
+    """Return an option's whole number, however large: the caller knows its range. Raises CommandError."""
+    if not WHOLE_NUMBER.fullmatch(value):
         raise CommandError(f"{option} must be a whole number, not {value!r}.")
-    return int(value)
+    return int(value[:MOST_DIGITS])  # the rest of a longer one brings it back into no range

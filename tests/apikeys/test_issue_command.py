@@ -100,13 +100,15 @@ def test_scopes_may_be_given_more_than_once(manage: Manage, carol: User) -> None
         pytest.param((*ISSUE, "--expires-in-days", "0"), "A key lives from 1 to 3650 days.", id="zero days"),
         pytest.param((*ISSUE, "--expires-in-days", "3651"), "A key lives from 1 to 3650 days.", id="too many days"),
         pytest.param((*ISSUE, "--expires-in-days", "9" * 18), "A key lives from 1 to 3650 days.", id="18 digits"),
+        pytest.param((*ISSUE, "--expires-in-days", "9" * 20), "A key lives from 1 to 3650 days.", id="20 digits"),
+        pytest.param((*ISSUE, "--expires-in-days", "-1"), "A key lives from 1 to 3650 days.", id="negative"),
         *(
             pytest.param(
                 (*ISSUE, "--expires-in-days", days),
                 f"--expires-in-days must be a whole number, not {days!r}.",
                 id=repr(days),
             )
-            for days in ("soon", "-1", "1.5", "", "1_0", "９", "9" * 19, " 7")
+            for days in ("soon", "1.5", "", "1_0", "９", " 7")
         ),
     ],
 )

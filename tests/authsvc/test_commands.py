@@ -148,14 +148,19 @@ def test_a_database_away_is_one_sentence_without_the_password(url: str) -> None:
     assert (done.stderr.count("\n"), "hunter2" in done.stderr) == (1, False)
 
 
-@pytest.mark.parametrize(("value", "expected"), [("0", 0), ("7", 7), ("007", 7), ("9" * 18, 10**18 - 1)])
+@pytest.mark.parametrize(("value", "expected"), [("0", 0), ("7", 7), ("007", 7), ("-1", -1), ("9" * 30, 10**30 - 1)])
 def test_a_whole_number_is_read(value: str, expected: int) -> None:
     assert whole_number("--count", value) == expected
     assert isinstance(whole_number("--count", value), int)
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_number_that_python_would_not_convert_is_beyond_every_range(sign: str) -> None:
+    assert abs(whole_number("--count", sign + "9" * 100_000)) > 10**3000
+
+
 @pytest.mark.parametrize(
-    "value", ["", "-1", "+1", "1.0", " 1", "1e3", "9" * 19, "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}"]
+    "value", ["", "-", "+1", "1.0", " 1", "1\n", "1e3", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}"]
 )
 def test_what_is_no_whole_number_is_refused_by_the_options_name(value: str) -> None:
     with pytest.raises(CommandError) as refused:

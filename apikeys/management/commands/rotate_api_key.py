@@ -25,7 +25,7 @@ class Command(SentenceCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         key, given = find_key(options["id"]), options["overlap"]
         overlap = services.OVERLAP if given is None else whole_number("--overlap", given)
-        if overlap > rules.MOST_OVERLAP:
+        if not 0 <= overlap <= rules.MOST_OVERLAP:
             raise CommandError(f"--overlap must be from 0 to {rules.MOST_OVERLAP} seconds.")
         plaintext = services.rotate_key(key=key, overlap_seconds=overlap)
         if plaintext is None:
