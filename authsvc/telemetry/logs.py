@@ -18,7 +18,7 @@ class RequestIDFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """A record as a line for people; a request's as its method, route and status.
+    """A record as a line for people; a request's as its method, route and status, a security event's as a sentence.
 
     What a client has sent may be in a message, so what is not printable is escaped: it starts no line of its own.
     """
@@ -29,8 +29,18 @@ class TextFormatter(logging.Formatter):
         message = record.message
         if hasattr(record, "route"):
             message = f"{record.method} {record.route} {record.status} in {record.milliseconds:.1f} ms"  # type: ignore[attr-defined]  # access.py adds them
+        elif hasattr(record, "event"):
+            message = f"{message} {told(record)}"
         escaped = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)
         return f"{self.formatTime(record, self.default_time_format)} {record.levelname:<8} {escaped}"
+
+
+def told(record: Any) -> str:
+    """Return ``EVENT SUBJECT (ID) by ACTOR: REASON`` of the record that audit.journal logs, as far as it has them."""
+    subject = f" {record.subject_name} ({record.subject_id})" if record.subject_type else ""
+    actor = f" by {record.actor_name}" if record.actor_name else ""
+    reason = f": {record.reason}" if record.reason else ""
+    return f"{record.event}{subject}{actor}{reason}"
 
 
 class UnexpectedFilter(logging.Filter):

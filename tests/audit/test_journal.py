@@ -68,6 +68,15 @@ def test_a_line_has_what_the_event_has_but_address_and_user_agent(
     }
 
 
+def test_a_line_of_text_has_what_a_person_asks(caplog: pytest.LogCaptureFixture, alice: User, bob: User) -> None:
+    key = make_key(alice, "ci")[0]
+    row = services.build(Event.KEY_REVOKED, actor=bob, subject=key, reason="leaked")
+    with caplog.at_level(logging.INFO, logs.AUDIT):
+        journal.emit([journal.line(row, key)])
+    (line,) = (logs.TextFormatter().format(record) for record in caplog.records)
+    assert line[8:] == f" INFO     audit api_key:revoked ci ({key.pk}) by bob: leaked"
+
+
 def test_many_events_are_as_many_lines(logged: Callable[..., Any], alice: User, bob: User) -> None:
     found = logged(lambda: services.record_all(Event.USER_CHANGED, subjects=[alice, bob], reason="x"))
     assert [(line["subject_name"], line["reason"]) for line in found] == [("Alice", "x"), ("bob", "x")]

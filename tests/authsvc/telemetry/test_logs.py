@@ -111,7 +111,7 @@ def test_auto_is_text_on_a_terminal_and_json_elsewhere(
     assert logs.formatter("auto") == "json"
 
 
-def test_a_line_of_text_tells_of_a_request_and_cannot_be_forged() -> None:
+def test_a_line_of_text_tells_of_a_request_or_a_security_event_and_cannot_be_forged() -> None:
     formatter = logs.TextFormatter()
 
     def line(message: str, **extra: Any) -> str:
@@ -124,6 +124,17 @@ def test_a_line_of_text_tells_of_a_request_and_cannot_be_forged() -> None:
         line("request", method="GET", route="/keys", status=200, milliseconds=1.25)
         == "INFO     GET /keys 200 in 1.2 ms"
     )
+    of_nobody = {"event": "audit:pruned", "subject_type": "", "actor_name": "", "reason": ""}
+    event = {
+        "event": "api_key:revoked",
+        "subject_type": "apikey",
+        "subject_id": 7,
+        "subject_name": "ci\nci",
+        "actor_name": "root\u202e",
+        "reason": "leaked\x1b[31m",
+    }
+    assert line("audit", **event) == r"INFO     audit api_key:revoked ci\nci (7) by root\u202e: leaked\x1b[31m"
+    assert line("audit", **of_nobody) == "INFO     audit audit:pruned"
     assert line("a\nb\x1b[31m\u2028ü") == r"INFO     a\nb\x1b[31m\u2028ü"
 
 
