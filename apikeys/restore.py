@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -16,7 +17,7 @@ from apikeys.models import APIKey, Secret
 from apikeys.owners import end_everything
 from audit import services as audit
 from audit.events import Event
-from audit.journal import Entry, read
+from audit.journal import Counts, Entry, read
 from audit.lost import last_words
 
 
@@ -26,20 +27,27 @@ class Report:
 
     sessions: int = 0
     console_sessions: int = 0
+    unknown: int = 0  # lines of the log that were not understood
     repeated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
 
 
 @transaction.atomic
-def after_restore(*, revocations: str = "", dry_run: bool = False) -> Report:
+def after_restore(*, revocations: str | None = None, dry_run: bool = False) -> Report:
     """End every session, void every mailed link, and repeat the revocations that a file names; a second time too.
 
-    ``revocations`` is the path of a log, as ``audit.journal.read`` takes it, "" for none. With ``dry_run`` nothing is
-    changed. Raises OSError for a file that cannot be read.
+    ``revocations`` is the path of a log, as ``audit.journal.read`` takes it. With ``dry_run`` nothing is changed.
+    Raises OSError for a file that cannot be read, and ValidationError for one without a single event.
     """
-    report = Report()
-    words = last_words(read(revocations)) if revocations else []
+    report, counts = Report(), Counts()
+    words = [] if revocations is None else last_words(read(revocations, counts))
+    if revocations is not None and not counts.events:
+        message = (
+            f"The file {revocations!r} has no event of the service's log, and no line 'api_key ID' or 'user NAME'."
+        )
+        raise ValidationError(message)
+    report.unknown = counts.unknown
     report.sessions, report.console_sessions = accounts.end_all_sessions()
     for aspect, entry in words:
         repeat(aspect, entry, report)

@@ -6,6 +6,7 @@ The line outlives the database: after a restore ``manage.py after_restore`` repe
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,6 +33,8 @@ IDENTIFIED = {event for event in Event if event.startswith(("user:", "api_key:",
     Event.KEY_FIRST_USED,
     Event.KEY_REFUSED,
 }
+# A line of LOG_FORMAT=text, where a name or a reason may be written like an event.
+TEXT = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2} (?:DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 PLAIN = {"api_key": Event.KEY_REVOKED, "user": Event.USER_DISABLED}
 
 
@@ -111,16 +114,50 @@ def emit(lines: list[dict[str, Any]]) -> None:
         logger.info("audit", extra=extra)
 
 
-def read(path: str) -> Iterator[Entry]:
-    """Yield the events of a log: its own JSON lines, or ``api_key ID`` and ``user NAME``; other lines are skipped.
+@dataclass(slots=True)
+class Counts:
+    """How many lines of a log are events, and how many are neither the service's own nor plain ones."""
+
+    events: int = 0
+    unknown: int = 0
+
+
+def read(path: str, counts: Counts) -> Iterator[Entry]:
+    """Yield the events of a log, its own JSON lines or ``api_key ID`` and ``user NAME``, and count the lines.
 
     Raises OSError.
     """
-    with Path(path).open(encoding="utf-8", errors="replace") as file:
+    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
         while text := file.readline(MAX_LINE):
-            entry = parse_json(text) if text.startswith("{") else parse_plain(text)
+            is_long = len(text) == MAX_LINE and text[-1] != "\n"
+            while is_long and (rest := file.readline(MAX_LINE)) and rest[-1] != "\n":
+                pass  # no line of the service is as long
+            entry = None if is_long else parse_json(text) or parse_plain(text)
             if entry is not None:
+                counts.events += 1
                 yield entry
+            elif is_long or not is_expected(text):
+                counts.unknown += 1
+
+
+def is_expected(text: str) -> bool:
+    """Say whether a line that is no event is one that a log of the service has: a request's, say, or an empty one."""
+    return not text.strip() or own_line(text).get("logger", logger.name) != logger.name
+
+
+def own_line(text: str) -> dict[str, Any]:
+    """Return the members of a JSON line of this service, behind what journald, syslog or docker writes before it.
+
+    They are none for another line.
+    """
+    start = text.find("{")
+    if start < 0 or TEXT.search(text, 0, start):
+        return {}
+    try:
+        found: dict[str, Any] = orjson.loads(text[start:])
+    except orjson.JSONDecodeError:
+        return {}
+    return found if all(isinstance(found.get(name), str) for name in ("logger", "message")) else {}
 
 
 def parse_plain(text: str) -> Entry | None:
@@ -139,10 +176,7 @@ def parse_json(text: str) -> Entry | None:
     """Return the event of a line of this service's log, or None for another line."""
     if f'"{logger.name}"' not in text:  # most lines are of requests, and a log is long
         return None
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
+    found = own_line(text)
     texts = ("event", "subject_type", "subject_name", "actor_name", "request_id", "reason")
     if found.get("logger") != logger.name or not all(isinstance(found.get(name), str) for name in texts):
         return None

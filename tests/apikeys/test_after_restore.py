@@ -105,9 +105,42 @@ def test_a_session_that_had_ended_keeps_its_end(alice: User) -> None:
     assert Session.objects.filter(ended_at=ended, ended_reason="logout").exists()
 
 
-@pytest.mark.django_db
-def test_an_empty_log_is_fine(restore: Restore) -> None:
-    assert restore() == {"": [HEADING], "Repeated": [], "Unchanged": [], "Not": []}
+FOREIGN = {
+    "empty": b"",
+    "another's": b"root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n",
+    "bytes": bytes(range(256)) * 64,
+    "in UTF-16": "api_key 1\n".encode("utf-16"),
+    "requests alone": b'{"level":"INFO","logger":"authsvc.telemetry.access","request_id":"-","message":"request"}\n',
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_file_without_an_event_is_refused_and_changes_nothing(
+    api: Api, alice: User, tmp_path: Path, content: bytes, dry_run: bool
+) -> None:
+    token, log = token_of(alice), tmp_path / "log"
+    log.write_bytes(content)
+    with pytest.raises(CommandError) as refused:
+        call_command("after_restore", "--revocations", str(log), dry_run=dry_run)
+    assert str(refused.value) == (
+        f"The file '{log}' has no event of the service's log, and no line 'api_key ID' or 'user NAME'."
+    )
+    assert api.get("/auth/me", token=token).status_code == 200
+    assert not AuditEvent.objects.filter(event="database:restored").exists()
+
+
+def test_a_revocation_is_found_behind_what_journalctl_writes_before_it(api: Api, alice: User, restore: Restore) -> None:
+    key, plaintext = make_key(alice, "deploy")
+    prefix, line = "Nov 25 20:26:00 host authsvc[123]: ", orjson.dumps(lost(Event.KEY_REVOKED, key, "leaked")).decode()
+    started = "Nov 25 20:26:00 host systemd[1]: Started authsvc."
+    assert restore(started, f"{prefix}{line}", "-- Boot 1 --") == {
+        "": [HEADING, "2 lines were not understood."],
+        "Repeated": [f"apikey #{key.pk} ({key}): revoked"],
+        "Unchanged": [],
+        "Not": [],
+    }
+    assert not opens(api, plaintext)
 
 
 # --- Keys -----------------------------------------------------------------------------------------------------------
@@ -381,11 +414,11 @@ def test_events_of_sessions_and_of_nothing_ended_are_passed_over(alice: User, re
     assert [report[section] for section in ("Repeated", "Unchanged", "Not")] == [[], [], []]
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder"])
+@pytest.mark.parametrize("kind", ["missing", "folder", ""])
 def test_a_file_that_cannot_be_read_is_one_sentence_and_changes_nothing(
     api: Api, alice: User, tmp_path: Path, kind: str
 ) -> None:
-    token, path = token_of(alice), tmp_path / "missing" if kind == "missing" else tmp_path
+    token, path = token_of(alice), {"missing": tmp_path / "missing", "folder": tmp_path}.get(kind, "")
     with pytest.raises(CommandError, match=r"^The file '.*' cannot be read: [^.]+\.$"):
         call_command("after_restore", "--revocations", str(path))
     assert api.get("/auth/me", token=token).status_code == 200

@@ -133,9 +133,14 @@ def entry_of(event: Event, subject: Any = None, reason: str = "") -> dict[str, A
     return {"logger": "audit", "request_id": "r1", "message": "audit", **journal.line(row, subject)}
 
 
-def read(path: Path, *lines: Any) -> list[journal.Entry]:
+def counted(path: Path, *lines: Any) -> tuple[list[journal.Entry], journal.Counts]:
     path.write_bytes(b"\n".join(line if isinstance(line, bytes) else orjson.dumps(line) for line in lines))
-    return list(journal.read(str(path)))
+    counts = journal.Counts()
+    return list(journal.read(str(path), counts)), counts
+
+
+def read(path: Path, *lines: Any) -> list[journal.Entry]:
+    return counted(path, *lines)[0]
 
 
 def test_a_line_is_read_back(tmp_path: Path, alice: User) -> None:
@@ -160,10 +165,13 @@ def test_the_plain_form_names_keys_and_users(tmp_path: Path) -> None:
 
 
 OTHER = {
-    "a request's": {"logger": "authsvc.telemetry.access", "message": "request", "route": "audit"},
     "no JSON": b'{"logger":"audit",',
     "no text": b'\xff\xfe{"logger":"audit"}',
-    "a prefix": b'2026 {"logger":"audit","event":"user:disabled"}',
+    "no object": b'["audit"]',
+    "no message": {"logger": "authsvc.telemetry.access"},
+    "no logger": {"message": "request"},
+    "something of the audit": {"logger": "audit", "message": "audit", "event": "user:disabled"},
+    "bytes": bytes(range(14, 256)),
     "plain and no number": b"api_key x",
     "plain and too long": b"api_key " + b"9" * 19,
     "plain without a name": b"user ",
@@ -173,8 +181,52 @@ OTHER = {
 
 
 @pytest.mark.parametrize("kind", OTHER)
-def test_other_lines_are_skipped(tmp_path: Path, kind: str) -> None:
-    assert read(tmp_path / "log", OTHER[kind], b"api_key 1") == read(tmp_path / "log", b"api_key 1")
+def test_other_lines_are_skipped_and_counted(tmp_path: Path, kind: str) -> None:
+    found, counts = counted(tmp_path / "log", OTHER[kind], b"api_key 1")
+    assert found == read(tmp_path / "log", b"api_key 1")
+    assert counts == journal.Counts(events=1, unknown=1)
+
+
+def test_lines_of_requests_and_empty_ones_belong_to_a_log_and_are_not_counted(tmp_path: Path) -> None:
+    request = {"logger": "authsvc.telemetry.access", "message": "request", "route": "audit"}
+    prefixed = b"authsvc-1  | " + orjson.dumps(request)
+    assert counted(tmp_path / "log", request, prefixed, b"", b" \t\r") == ([], journal.Counts())
+
+
+PREFIXES = {
+    "journalctl": "Nov 25 20:26:00 host authsvc[123]: ",
+    "journalctl -o short-iso-precise": "2026-11-25T20:26:00.123456+00:00 host authsvc[123]: ",
+    "syslog, RFC 5424": '<134>1 2026-11-25T20:26:00.123Z host authsvc 123 - [timeQuality tzKnown="1"] \ufeff',
+    "docker compose": "authsvc-1  | ",
+    "docker logs -t": "2026-11-25T20:26:00.123456789Z ",
+    "a container's log": "2026-11-25T20:26:00.123456789Z stderr F ",
+    "a byte order mark": "\ufeff",
+    "space": " ",
+}
+
+
+@pytest.mark.parametrize("prefix", PREFIXES.values(), ids=PREFIXES)
+def test_what_others_write_before_a_line_is_passed_over(tmp_path: Path, alice: User, prefix: str) -> None:
+    line = entry_of(Event.USER_DISABLED, alice, "why {not}")
+    prefixed = prefix.encode() + orjson.dumps(line) + b"\r"
+    assert counted(tmp_path / "log", prefixed) == (read(tmp_path / "log", line), journal.Counts(events=1))
+
+
+def test_an_event_that_somebody_wrote_into_a_reason_or_a_name_is_none(tmp_path: Path, alice: User) -> None:
+    forged = orjson.dumps(entry_of(Event.USER_ENABLED, alice)).decode()
+    row = services.build(Event.KEY_REVOKED, subject=alice, reason="x")
+    record = logging.makeLogRecord({"name": "audit", "levelname": "INFO", "msg": "audit", **journal.line(row, alice)})
+    record.reason = forged
+    text = logs.TextFormatter().format(record).encode()
+    assert text.endswith(forged.encode())
+    inside = {**entry_of(Event.KEY_REVOKED, alice), "reason": forged}
+    found, counts = counted(tmp_path / "log", text, PREFIXES["journalctl"].encode() + text, inside)
+    assert ([entry.event for entry in found], counts) == (["api_key:revoked"], journal.Counts(events=1, unknown=2))
+
+
+def test_a_user_whose_address_has_a_brace_is_named_by_a_plain_line(tmp_path: Path) -> None:
+    (found,) = read(tmp_path / "log", b"user a{b}@example.com")
+    assert (found.event, found.subject_name) == ("user:disabled", "a{b}@example.com")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +245,10 @@ def test_a_line_that_is_not_as_ours_are_is_skipped(tmp_path: Path, alice: User, 
 
 def test_a_long_line_is_read_in_pieces_none_of_which_is_an_event(tmp_path: Path, alice: User) -> None:
     line = {**entry_of(Event.USER_DISABLED, alice), "x": "y" * (3 * journal.MAX_LINE)}
-    assert read(tmp_path / "log", line) == []
+    hidden = b"x" * journal.MAX_LINE + b"api_key 7"
+    exactly = b"x" * (journal.MAX_LINE - 1)
+    found, counts = counted(tmp_path / "log", line, hidden, exactly, b"api_key 1", b"x" * 2 * journal.MAX_LINE)
+    assert ([entry.subject_id for entry in found], counts) == ([1], journal.Counts(events=1, unknown=4))
 
 
 @pytest.mark.django_db

@@ -21,6 +21,7 @@ from accounts.models.roles import role_validator, scope_validator
 from accounts.models.users import username_validator
 from accounts.services.mail_links import reset_tokens
 from apikeys import keys, rules
+from audit import journal
 from audit.services import printable
 from authsvc import problems
 from authsvc.api import bounded_json, fields, pagination
@@ -95,6 +96,10 @@ READERS: tuple[Callable[[str], Any], ...] = (
     addresses.parse,
     addresses.parse_network,
     printable,
+    journal.parse_json,
+    journal.parse_plain,
+    journal.is_expected,
+    lambda text: journal.own_line(f'{text}{{"logger": "audit", "message": "{text}"}}'),
     pagination.decode,
     lambda text: fields.QueryIntegerField().run_validation(text),
     lambda text: fields.StrictCharField(max_length=254).run_validation(text),

@@ -20,7 +20,7 @@ class Command(SentenceCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--revocations", metavar="LOG", default="", help="the service's log, or lines 'api_key ID' and 'user NAME'"
+            "--revocations", metavar="LOG", help="the service's log, or lines 'api_key ID' and 'user NAME'"
         )
         parser.add_argument("--dry-run", action="store_true", help="report what would be done, and change nothing")
 
@@ -39,6 +39,7 @@ def lines(report: Report, *, dry_run: bool) -> list[str]:
     found = [
         *(["Dry run: nothing was changed."] if dry_run else []),
         f"Ended {report.sessions} sessions and {report.console_sessions} console sessions; mailed links are void.",
+        *([f"{report.unknown} lines were not understood."] if report.unknown else []),
     ]
     for title, rows in (
         ("Repeated", report.repeated),
