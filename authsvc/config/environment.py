@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from authsvc.config import rates
+from authsvc.config import database_options, rates
 
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
@@ -181,6 +181,7 @@ def database(name: str, default: str, base: Path, timeout: int) -> dict[str, Any
     ``timeout`` is the seconds after which a silent peer is given up.
     """
     value = url(name, default, ("postgres", "postgresql", "sqlite"))
+    database_options.check(name, value)
     config: dict[str, Any] = environ.Env.db_url_config(value)
     if config["NAME"] in ("", ":memory:"):
         raise ImproperlyConfigured(f"{name} must name a database; one in memory is lost with every thread.")

@@ -39,6 +39,11 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://:memory:"),
         *("postgres://host:99999/db", "postgres://host:0/db", "postgres://host:port/db", "postgres://[::1/db"),
         *(f"postgres://host/db?prepared_statements={word}" for word in ("maybe", "1", "none")),
+        *(f"postgres://host/db?{option}" for option in ("foo=1", "pool=1", "isolation_level=2", "conn_max_age=60")),
+        *(f"postgres://host/db?connect_timeout={number}" for number in ("x", "1.5", "9" * 10, "%C2%B2", "1,2")),
+        *("postgres://host/db?tcp_user_timeout=1s", "postgres://h,i/db?port=1,x", "postgres://host/db?port=-1"),
+        *("postgres://host/db?application_name=a%00b", "postgres://host/db?%20=1"),
+        *("sqlite:////tmp/db?foo=1", "sqlite:////tmp/db?timeout=20", "sqlite:////tmp/db?conn_max_age=x"),
     ),
     "PUBLIC_URL": (
         *("auth.example.com", "ftp://a", "https://", "https://a?x=1", "https://a#x", "https://me@a", "https://a b"),
@@ -204,6 +209,37 @@ def test_postgresql_may_be_reached_by_its_socket(read_settings: Read) -> None:
     parameters = ConnectionHandler({"default": database})["default"].get_connection_params()
     where = {name: parameters.get(name) for name in ("host", "port", "user", "dbname")}
     assert where == {"host": "/var/run/postgresql", "port": None, "user": "u", "dbname": "name"}
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgres://u:{p}@host/db?sslmode=require&foo={p}", "has the option 'foo', which PostgreSQL does not know."),
+        ("postgres://u:{p}@host/db?connect_timeout={p}", "must have a whole number in its option connect_timeout."),
+        ("postgres://u:{p}@host/db?options={p}%00", "has characters that are not text in its option options."),
+        ("postgres://u:1/{p}?{p}=x@host/db", "has a ? before an @: write ? in a password as %3F, and @ as %40."),
+        ("sqlite:////tmp/db?foo={p}", "has the option 'foo', which SQLite does not know."),
+    ],
+)
+def test_a_wrong_option_of_the_databases_address_is_named_without_any_value(
+    read_settings: Read, url: str, sentence: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read_settings(DATABASE_URL=url.format(p="hunter2"))
+    assert str(refused.value) == f"DATABASE_URL {sentence}"
+
+
+def test_the_databases_address_may_have_every_option_of_the_client_library(read_settings: Read) -> None:
+    options = {
+        "application_name": "a@b",
+        "connect_timeout": 0,
+        "port": "5432,5433",
+        "sslmode": "verify-full",
+        "assume_role": "owner",
+    }
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    found = read_settings(DATABASE_URL=f"postgres://u@/db?{query}")["DATABASES"]["default"]["OPTIONS"]
+    assert {name: found[name] for name in options} == options
 
 
 @pytest.mark.parametrize(("word", "expected"), [("true", (True, 2)), ("True", (True, 2)), ("false", (False, None))])

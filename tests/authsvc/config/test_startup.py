@@ -58,6 +58,10 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             f"DATABASE_URL is not a URL that can be read; {PERCENT}.",
         ),
         (
+            {"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/db?foo=1"},
+            "DATABASE_URL has the option 'foo', which PostgreSQL does not know.",
+        ),
+        (
             {"DEBUG": "maybe"},
             "DEBUG must be true or false, not 'maybe'.",
         ),
@@ -66,7 +70,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "API_KEY_EXPIRE_DAYS must not be greater than API_KEY_MAX_EXPIRE_DAYS.",
         ),
     ],
-    ids=["missing key", "short key", "absent file", "port", "boolean", "combination"],
+    ids=["missing key", "short key", "absent file", "port", "option", "boolean", "combination"],
 )
 def test_a_process_with_a_wrong_setting_ends_with_status_1_and_one_sentence(
     command: tuple[str, ...], variable: dict[str, str], sentence: str
