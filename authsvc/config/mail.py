@@ -27,7 +27,6 @@ def mailbox(name: str, default: str) -> str:
 
 
 SMTP_BACKEND = "authsvc.mail.SMTPBackend"
-BACKENDS = {"consolemail": "console", "filemail": "filebased"}
 # Django's options for each scheme, and the port of each (RFC 8314, section 3.3, and RFC 6409).
 SMTP = {
     "smtp": ({}, 25),
@@ -38,17 +37,21 @@ SMTP = {
 
 
 def email(name: str, default: str) -> dict[str, Any]:
-    """Return Django's EMAIL_* settings for a URL such as ``smtp+tls://user:password@host:587``."""
+    """Return Django's EMAIL_* settings for a URL such as ``smtp+tls://user:password@host:587``.
+
+    ``consolemail://`` prints mails, and ``filemail:///var/mails`` writes each to a file of that folder.
+    """
     value = environment.url(name, default, (*SMTP, "consolemail", "filemail"))
     parts = urlsplit(value)
     if parts.query:
         raise ImproperlyConfigured(f"{name} takes no ?; {environment.PERCENT}.")
-    if parts.scheme in BACKENDS:
-        backend = f"django.core.mail.backends.{BACKENDS[parts.scheme]}.EmailBackend"
-        return {
-            "EMAIL_BACKEND": backend,
-            "EMAIL_FILE_PATH": unquote(parts.path[1:]),
-        }  # four slashes for an absolute one
+    if parts.scheme == "consolemail":
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    if parts.scheme == "filemail":
+        folder = unquote(parts.path).lstrip("/")
+        if parts.netloc or not folder:
+            raise ImproperlyConfigured(f"{name} must name a folder by its whole path, as in filemail:///var/mails.")
+        return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": f"/{folder}"}
     if not parts.hostname or parts.path.strip("/"):
         raise ImproperlyConfigured(
             f"{name} must name a host and no path, as in smtps://user:password@host; {environment.PERCENT}."

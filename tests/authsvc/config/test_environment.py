@@ -31,6 +31,7 @@ EMAIL = (
     "smtp://h/x",
     "smtp://h?x=1",
 )
+FILES = ("filemail:", "filemail://", "filemail:///", "filemail:////", "filemail://var/mails", "filemail:///a?b")
 WRONG: dict[str, tuple[str, ...]] = {
     "SECRET_KEY": ("", " " * 40, "k" * 31, f"  {'k' * 31}  ", "\udcff" * 40),
     "SECRET_KEY_FALLBACKS": ("k" * 31, f"{'k' * 32},short", "\udcff" * 40),
@@ -62,7 +63,16 @@ WRONG: dict[str, tuple[str, ...]] = {
         "redis://h/x",
         "redis://h/0#x",
     ),
-    "EMAIL_URL": (*URL, "smtp", "consolemail", "smtp://host:99999", "smtp://host:0", "mailto:me@example.com", *EMAIL),
+    "EMAIL_URL": (
+        *URL,
+        "smtp",
+        "consolemail",
+        "smtp://host:99999",
+        "smtp://host:0",
+        "mailto:me@example.com",
+        *EMAIL,
+        *FILES,
+    ),
     "LEAK_REPORT_KEYS_FILE": ("/nowhere/keys.json",),
     "AUDIT_LOG": ("/nowhere/audit.log", "/", "."),
     "ALLOWED_HOSTS": (
@@ -283,9 +293,10 @@ def test_mail_settings_come_from_one_url(read_settings: Read, url: str, port: in
     }
 
 
-def test_mail_may_be_written_into_a_folder(read_settings: Read) -> None:
-    found = read_settings(EMAIL_URL="filemail:////var/mail/authsvc")
-    assert found["EMAIL_FILE_PATH"] == "/var/mail/authsvc"
+@pytest.mark.parametrize("slashes", ["///", "////"])
+def test_mail_may_be_written_into_a_folder(read_settings: Read, slashes: str) -> None:
+    found = read_settings(EMAIL_URL=f"filemail:{slashes}var/mail/auth%20svc")
+    assert found["EMAIL_FILE_PATH"] == "/var/mail/auth svc"
     assert found["EMAIL_BACKEND"] == "django.core.mail.backends.filebased.EmailBackend"
 
 

@@ -62,6 +62,10 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "DATABASE_URL has the option 'foo', which PostgreSQL does not know.",
         ),
         (
+            {"EMAIL_URL": "filemail://"},
+            "EMAIL_URL must name a folder by its whole path, as in filemail:///var/mails.",
+        ),
+        (
             {"DEBUG": "maybe"},
             "DEBUG must be true or false, not 'maybe'.",
         ),
@@ -70,7 +74,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "API_KEY_EXPIRE_DAYS must not be greater than API_KEY_MAX_EXPIRE_DAYS.",
         ),
     ],
-    ids=["missing key", "short key", "absent file", "port", "option", "boolean", "combination"],
+    ids=["missing key", "short key", "absent file", "port", "option", "folder", "boolean", "combination"],
 )
 def test_a_process_with_a_wrong_setting_ends_with_status_1_and_one_sentence(
     command: tuple[str, ...], variable: dict[str, str], sentence: str
