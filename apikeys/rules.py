@@ -13,8 +13,9 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import Scope, User
 from authsvc.config import rates
-from authsvc.error_lists import shortened
+from authsvc.error_lists import ECHO_LENGTH
 from authsvc.request.addresses import parse_network
+from authsvc.request.context import masked_excerpt
 
 NAME_LENGTH = 100  # characters
 REASON_LENGTH = 200  # characters
@@ -58,7 +59,7 @@ def scopes(asked: Iterable[str], owner: User) -> str:
     possible = set(filter(is_printable, wanted))  # the others are no scopes, and no database could be asked for them
     known = set(Scope.objects.filter(name__in=possible).values_list("name", flat=True)) if possible else set()
     if unknown := wanted - known:
-        raise invalid("scopes", "unknown_scope", f"There is no scope {shortened(min(unknown))!r}.")
+        raise invalid("scopes", "unknown_scope", f"There is no scope {masked_excerpt(min(unknown), ECHO_LENGTH)!r}.")
     if wanted - owner.scopes:
         raise invalid("scopes", "not_granted", "A key cannot have a scope that its owner lacks.")
     return " ".join(sorted(wanted))
@@ -78,7 +79,9 @@ def network(item: str) -> str:
         return str(parse_network(item))
     except ValueError as error:
         wanted = "an IPv4 or IPv6 address, or a network in CIDR notation without host bits"
-        raise invalid("allowed_ips", "invalid_network", f"{shortened(item)!r} is not {wanted}.") from error
+        raise invalid(
+            "allowed_ips", "invalid_network", f"{masked_excerpt(item, ECHO_LENGTH)!r} is not {wanted}."
+        ) from error
 
 
 def rate_limit(value: str | None) -> str:

@@ -71,14 +71,17 @@ class RequestContext:
     @property
     def user_agent(self) -> str:
         """The User-Agent, at most USER_AGENT_LENGTH characters, with everything masked that looks like a credential."""
-        sent = str(self.meta.get("HTTP_USER_AGENT", ""))
-        inspected = sent if len(sent) <= INSPECTED else without_cut_credential(sent[:INSPECTED])
-        return mask(inspected)[:USER_AGENT_LENGTH]
+        return masked_excerpt(str(self.meta.get("HTTP_USER_AGENT", "")), USER_AGENT_LENGTH)
 
 
 def mask(text: str) -> str:
     """Return a text without what looks like a credential: people paste keys into wrong places."""
     return CREDENTIAL.sub("***", text)
+
+
+def masked_excerpt(text: str, length: int) -> str:
+    """Return at most ``length`` characters of a client's text, masked."""
+    return mask(text if len(text) <= INSPECTED else without_cut_credential(text[:INSPECTED]))[:length]
 
 
 def without_cut_credential(text: str) -> str:

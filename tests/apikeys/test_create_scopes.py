@@ -91,6 +91,7 @@ def test_a_role_given_or_taken_since_the_token_was_made_counts(api: Api, alice: 
         pytest.param(["reports:read", "no:such"], "There is no scope 'no:such'.", id="unknown"),
         pytest.param(["z:z", "a:a"], "There is no scope 'a:a'.", id="two"),
         pytest.param(["x" * 900_000], f"There is no scope '{'x' * 100}'.", id="long"),
+        pytest.param([f"a:sk_{'b' * 49}"], "There is no scope 'a:***'.", id="a key"),
         pytest.param(["\u202e\ud800\0"], r"There is no scope '\u202e\ud800\x00'.", id="not printable"),
     ],
 )
