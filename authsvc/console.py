@@ -7,17 +7,21 @@ import re
 from collections.abc import Callable
 from datetime import date
 from functools import cached_property, wraps
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import DataError, models
+from django.db.models.fields.related import RelatedField
+from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from unfold.admin import ModelAdmin
@@ -32,6 +36,9 @@ UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCI
 CANDIDATE = re.compile(r"[0-9A-Za-z_.-]{30,}", re.ASCII)
 HUGE = re.compile(r"\d{19}")
 MAX_CANDIDATES = 10
+MAX_SHOWN = 100  # characters of a wrong value that an error repeats
+MAX_PARAMETERS = 50  # values in the address of a list
+LOOKUPS = frozenset(("exact", "in", "isnull", "gte", "lt", "year", "month", "day"))  # of filters and date hierarchies
 UNKNOWN = "No API key and no session has this credential. It was not kept."
 SCRUBBED = "A credential does not belong in an address: paste it into the search box. This one may be in logs by now."
 
@@ -59,6 +66,31 @@ def find_credential(text: str) -> models.Model | None:
     return None
 
 
+def is_id(text: str | None) -> TypeGuard[str]:
+    """Return whether a text can be the id of a row."""
+    return text is not None and text.isascii() and text.isdecimal() and len(text) < 19
+
+
+class RowsField(ModelMultipleChoiceField):
+    """Rows, chosen by their ids. What is not an id is an error, and not a failure of the database's driver."""
+
+    def clean(self, value: Any) -> Any:
+        self.validate_ids(value)
+        return super().clean(value)
+
+    def to_python(self, value: Any) -> Any:
+        self.validate_ids(value)
+        return super().to_python(value)
+
+    def validate_ids(self, value: list[str]) -> None:
+        """Raise ValidationError for a list with a value that cannot be the id of a row."""
+        for pk in value:
+            if not is_id(pk):
+                raise ValidationError(
+                    self.error_messages["invalid_pk_value"], code="invalid_pk_value", params={"pk": pk[:MAX_SHOWN]}
+                )
+
+
 class ConsoleAdmin(ModelAdmin):
     """A list with a search that keeps credentials out of addresses, and answers for whatever a request asks."""
 
@@ -72,12 +104,55 @@ class ConsoleAdmin(ModelAdmin):
             raise PermissionDenied
         if request.method == "POST" and SEARCH_VAR in request.POST:
             return self.search(request, request.POST[SEARCH_VAR].strip())
+        if sum(len(values) for _, values in request.GET.lists()) > MAX_PARAMETERS:
+            raise DisallowedModelAdminLookup(f"A list has at most {MAX_PARAMETERS} parameters")
         if self.is_secret(request, request.GET.get(SEARCH_VAR, "")):
             messages.warning(request, SCRUBBED)
             return self.to_list(request, request.GET)
         if not self.has_valid_dates(request.GET) or has_huge_number(request.GET):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+        if ORDER_VAR in request.GET:
+            parameters = request.GET.copy()
+            parameters[ORDER_VAR] = self.shorten_order(request, request.GET[ORDER_VAR])
+            request.GET = parameters  # type: ignore[assignment]  # a copy that can be written to
         return super().changelist_view(request, extra_context)
+
+    def shorten_order(self, request: HttpRequest, order: str) -> str:
+        """Return an order by no more columns than the list has."""
+        columns = len(self.get_list_display(request))
+        return ".".join(order.split(".", columns)[:columns])
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Return whether a parameter filters by the primary key, the date hierarchy, or something in list_filter.
+
+        Anything else would read columns that no page shows, or run a client's pattern.
+        """
+        name, _, operator = lookup.rpartition("__")
+        fields, parameters = self.filterable(request)
+        return lookup in fields | parameters or (name in fields and operator in LOOKUPS)
+
+    def filterable(self, request: HttpRequest) -> tuple[set[str], set[str]]:
+        """Return the paths of the fields that this list can be filtered by, and the other parameters of its filters."""
+        filters = self.get_list_filter(request)
+        fields = {"pk", self.opts.pk.name, *(item for item in filters if isinstance(item, str))}
+        if self.date_hierarchy:
+            fields.add(self.date_hierarchy)
+        for path in list(fields - {"pk"}):
+            field = get_fields_from_path(self.model, path)[-1]
+            if isinstance(field, RelatedField):
+                fields.add(f"{path}__{field.target_field.name}")
+        return fields, {item.parameter_name for item in filters if not isinstance(item, str)}
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Return whether ``_to_field`` names the primary key: no page refers to a row by anything else."""
+        return bool(to_field == self.opts.pk.name)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of an address, or None; an empty ``_to_field`` is none."""
+        return super().get_object(request, object_id, from_field or None)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, form_class=RowsField, **kwargs)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list as asked for. Raises IncorrectLookupParameters, which leads back to the whole list, for
@@ -129,7 +204,7 @@ class ConsoleAdmin(ModelAdmin):
     def response_action(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         """Refuse a choice of rows that is none; Django would fail on it."""
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if all(choice.isascii() and choice.isdecimal() and len(choice) < 19 for choice in chosen):
+        if all(map(is_id, chosen)):
             answer: HttpResponse | None = super().response_action(request, queryset)
             return answer
         self.message_user(request, f"That is no choice of {self.opts.verbose_name_plural}.", messages.ERROR)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.forms import ModelForm
+from django.core.exceptions import TooManyFieldsSent, ValidationError
+from django.forms import ModelForm, ModelMultipleChoiceField
 from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import Role, Scope, User
 from accounts.services import passwords
+from authsvc.console import is_id
+
+SPARE = 10  # values of a field beyond the rows that there are: some may have been deleted while the page was open
 
 
 class EditForm:
@@ -27,6 +30,16 @@ class EditForm:
         super().__init__(*args, **kwargs)
         for field in (field for name, field in self.fields.items() if name != "password"):
             field.show_hidden_initial = True
+        for name, field in self.fields.items():
+            if isinstance(field, ModelMultipleChoiceField):
+                self._refuse_too_many(name, field)
+
+    def _refuse_too_many(self, name: str, field: Any) -> None:
+        """Raise TooManyFieldsSent, a 400, for more values of a field than a page of ours sends: each takes its time."""
+        bound = self[name]  # type: ignore[index]  # of Django's form
+        sent = max(len(self.data.getlist(key)) for key in (bound.html_name, bound.html_initial_name))
+        if sent > SPARE and sent > field.queryset.count() + SPARE:
+            raise TooManyFieldsSent(f"{sent} values of {name}")
 
     def changes(self) -> dict[str, Any]:
         """Return the columns that were changed on the page, with their new values."""
@@ -49,7 +62,7 @@ class EditForm:
         if not is_our_page:
             stored = getattr(self.instance, name) if self.instance.pk else None
             return set(stored.values_list("pk", flat=True)) if stored and name in self.data else set()
-        return {int(pk) for pk in self.data.getlist(bound.html_initial_name) if pk.isascii() and pk.isdecimal()}
+        return {int(pk) for pk in self.data.getlist(bound.html_initial_name) if is_id(pk)}
 
 
 class UserForm(EditForm, UserChangeForm):

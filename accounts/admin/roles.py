@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import django.contrib.auth.admin  # noqa: F401  it registers Group, which Role replaces
@@ -10,9 +11,10 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.http import HttpRequest
 from unfold.admin import TabularInline
+from unfold.forms import PaginationInlineFormSet
 
 from accounts import authority
-from accounts.admin.forms import RoleForm, ScopeForm
+from accounts.admin.forms import SPARE, RoleForm, ScopeForm
 from accounts.authentication import user_of
 from accounts.authority import Right
 from accounts.models import Role, Scope
@@ -43,12 +45,31 @@ class RightsAdmin(ConsoleAdmin):
             self.delete_model(request, row)
 
 
+class ScopeRows(PaginationInlineFormSet):
+    """Rows that choose a scope; all have the choices of one query."""
+
+    @cached_property
+    def choices(self) -> list[tuple[Any, str]]:
+        """The choices of each row."""
+        return list(self.form.base_fields["scope"].choices)
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        form.fields["scope"].widget.choices = self.choices
+
+
 class ScopesOfRole(TabularInline):
     """The scopes that a role grants."""
 
     model = Scope.roles.through
+    formset = ScopeRows
     extra = 0
     verbose_name, verbose_name_plural = "scope", "scopes that this role grants"
+
+    def get_formset(self, request: HttpRequest, obj: Role | None = None, **kwargs: Any) -> Any:
+        """Return the formset of the rows: no more than there are scopes, however many a request claims."""
+        scopes = Scope.objects.count()
+        return super().get_formset(request, obj, max_num=scopes, absolute_max=scopes + SPARE, **kwargs)
 
 
 @admin.register(Role)

@@ -21,11 +21,11 @@ from accounts.authentication import user_of
 from accounts.jwt import tokens
 from accounts.models import User
 from apikeys import keys, queries, services, usage
-from apikeys.admin.rotation import RotationPages, is_id
+from apikeys.admin.rotation import RotationPages
 from apikeys.filters import ExpiryFilter, StatusFilter
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret
 from audit.models import AuditEvent
-from authsvc.console import ConsoleAdmin, Large, ReadOnly, credential_finders, search_words
+from authsvc.console import ConsoleAdmin, Large, ReadOnly, credential_finders, is_id, search_words
 from authsvc.problems import InvalidCredential
 
 SHOWN_EVENTS = 50

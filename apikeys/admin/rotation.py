@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -13,7 +13,7 @@ from unfold.decorators import action
 from accounts.authentication import user_of
 from apikeys import reminders, services
 from apikeys.models import APIKey, Secret
-from authsvc.console import HttpResponseSeeOther
+from authsvc.console import HttpResponseSeeOther, is_id
 from authsvc.web import one_time
 
 
@@ -102,11 +102,6 @@ class RotationPages:
 def page_of(key: APIKey) -> str:
     """Return the address of a key's page."""
     return reverse("admin:apikeys_apikey_change", args=[key.pk])
-
-
-def is_id(text: str | None) -> TypeGuard[str]:
-    """Return whether a part of an address can be the id of a row."""
-    return text is not None and text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def number(text: str) -> int:
