@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.html import escape
 
-from accounts.models import Scope, Session, User, role_names, scope_names
+from accounts.models import RefreshToken, Scope, Session, User, role_names, scope_names
 from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.database.prepared import PreparedQuery, build
 
@@ -41,6 +41,18 @@ def session_by_id(session_id: int) -> Session | None:
     if row is None:
         return None
     return build(Session, SESSION_FIELDS, row, user=build_user(row[len(SESSION_FIELDS) :]))
+
+
+def _refresh_tokens_by_digest() -> QuerySet[RefreshToken, tuple[Any, ...]]:
+    return RefreshToken.objects.filter(digest=b"").order_by().values_list("session_id", "spent_at")
+
+
+_refresh_token_by_digest = PreparedQuery(_refresh_tokens_by_digest)
+
+
+def is_unspent(digest: bytes, session: Session) -> bool:
+    """Return whether a session has an unspent refresh token of a digest."""
+    return _refresh_token_by_digest.fetch(digest) == (session.pk, None)
 
 
 def sessions_of(user: User, now: datetime) -> QuerySet[Session]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from accounts.jwt.tokens import ISSUER, AccessToken, read_access_token, read_refresh_token
-from accounts.models import RefreshToken, Session
-from accounts.queries import session_by_id
+from accounts.jwt.tokens import ISSUER, AccessToken, is_refresh_token, read_access_token, read_refresh_token
+from accounts.models import Session
+from accounts.queries import is_unspent, session_by_id
 from apikeys import keys
 from apikeys.judgement import fault, is_retired
 from apikeys.models import APIKey
@@ -22,7 +22,9 @@ def introspect(text: str, *, now: datetime) -> dict[str, Any]:
     """Return what is to be said of a text. Junk falls at a checksum or a signature, before the database is asked."""
     if keys.is_well_formed(text):
         return of_key(text, now)
-    for look in (of_access_token, of_refresh_token):
+    # First as what it claims to be: a second look costs another verification.
+    looks = (of_refresh_token, of_access_token) if is_refresh_token(text) else (of_access_token, of_refresh_token)
+    for look in looks:
         try:
             return look(text, now)
         except InvalidCredential:
@@ -75,7 +77,7 @@ def of_refresh_token(text: str, now: datetime) -> dict[str, Any]:
     """Say what a refresh token is: good for one refresh, or nothing. Raises InvalidCredential."""
     token = read_refresh_token(text)
     session = live_session(token, now)
-    if not RefreshToken.objects.filter(digest=token.digest, session_id=session.pk, spent_at=None).exists():
+    if not is_unspent(token.digest, session):
         return INACTIVE
     scope = " ".join(sorted(session.user.scopes))
     named = {"scope": scope, "username": session.user.username, "token_type": "refresh_token"}

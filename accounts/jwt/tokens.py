@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from authsvc.problems import InvalidCredential
 MAX_LENGTH = 16_000  # characters; what fits into a header field of 16 KiB beside its name and scheme
 # Three parts in base64url without padding (RFC 7515, section 7.1); the decoder beneath would take others too.
 FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+LONGEST_HEAD = 200  # characters of the header of a token of ours
 MAX_ID = 2**63 - 1  # what the database's bigint holds
 ISSUER = "authsvc"
 EXCHANGED_LIFETIME = timedelta(minutes=5)  # of the tokens that a key is exchanged for, at most
@@ -223,16 +225,25 @@ def refuse_others(token: AccessToken, audience: str = "") -> None:
 
     A token for nobody in particular passes, unless this service is one that tokens must be for.
     """
-    named = token.audiences
+    named, wanted = token.audiences, audience or settings.JWT_AUDIENCE
     if "aud" not in token and (audience or not settings.JWT_AUDIENCE):
         return
-    if (audience or settings.JWT_AUDIENCE) not in named:
+    if not wanted or wanted not in named:
         raise InvalidCredential("audience", scheme=token.scheme)
 
 
 def read_refresh_token(encoded: str) -> RefreshToken:
     """Return the token behind a text that came in a body. Raises InvalidCredential, as above."""
     return read(RefreshToken, encoded)
+
+
+def is_refresh_token(encoded: str) -> bool:
+    """Return whether a text claims to be a refresh token. Nothing is verified."""
+    head = encoded[:LONGEST_HEAD].partition(".")[0]
+    try:
+        return f'"{RefreshBackend.typ}"'.encode() in base64.urlsafe_b64decode(head + "=" * (-len(head) % 4))
+    except ValueError:
+        return False
 
 
 def read(kind: type[T], encoded: str) -> T:

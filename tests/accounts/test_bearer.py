@@ -145,6 +145,8 @@ BAD: dict[str, Callable[[Claims], str]] = {
     "other issuer": lambda claims: sign({**claims, "iss": "another"}),
     "issuer a list": lambda claims: sign({**claims, "iss": ["authsvc"]}),
     "for another audience": lambda claims: sign({**claims, "aud": "another"}),
+    "for an empty audience": lambda claims: sign({**claims, "aud": ""}),
+    "for a list of nothing": lambda claims: sign({**claims, "aud": [""]}),
     "refresh token": lambda claims: sign({**claims, "token_type": "refresh"}),
     "token_type a list": lambda claims: sign({**claims, "token_type": ["access"]}),
     "typ of a refresh token": typed("rt+jwt"),
