@@ -95,8 +95,6 @@ def check_form(request: HttpRequest) -> None:
     if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         raise RequestDataTooBig
     is_anonymous = not request.user.is_authenticated
-    if is_anonymous and length > ANONYMOUS_FORM:
-        raise RequestDataTooBig
     most = ANONYMOUS_FIELDS if is_anonymous else settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
     separator = b"&"
     if request.content_type == "multipart/form-data":
@@ -104,6 +102,8 @@ def check_form(request: HttpRequest) -> None:
         separator, most = f"--{(request.content_params or {}).get('boundary', '')}".encode(), most + 1
     if request.body.count(separator) > most:
         raise TooManyFieldsSent
+    if is_anonymous and length > ANONYMOUS_FORM:
+        raise RequestDataTooBig
 
 
 class AdminCsrfViewMiddleware(AdminOnly, CsrfViewMiddleware):

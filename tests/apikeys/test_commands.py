@@ -95,7 +95,7 @@ def test_wrong_arguments_are_one_sentence(manage: Manage, carol: User, words: tu
         (("list_api_keys", "--KEY"), UNKNOWN),
         (("list_api_keys", "KEY"), UNKNOWN),
         (("issue_api_key", "--user", "KEY", "--name", "x"), "There is no user '***'."),
-        (("issue_api_key", "--user", "carol", "--name", "x", "--scope", "KEY"), "A scope asked for does not exist."),
+        (("issue_api_key", "--user", "carol", "--name", "x", "--scope", "KEY"), "There is no scope '***'."),
         (
             ("issue_api_key", "--user", "carol", "--name", "x", "--expires-in-days", "KEY"),
             "--expires-in-days must be a whole number, not '***'.",
