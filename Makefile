@@ -13,8 +13,19 @@ run: .venv/run .env ## install, migrate and serve on 127.0.0.1:8000 (PORT=9000 m
 	@$(MANAGE) migrate --verbosity 0 --skip-checks
 	@exec env AUTHSVC_WELCOME=yes $(BIN)/python -m gunicorn authsvc.wsgi
 
-test: .venv/dev ## run the whole suite on SQLite, and on PostgreSQL where TEST_DATABASE_URL names one
-	@$(BIN)/python tests/run.py
+dev: .venv/dev .env ## serve with DEBUG, and again whenever a file changes
+	@DEBUG=true $(MANAGE) migrate --verbosity 0 --skip-checks
+	@exec env DEBUG=true $(MANAGE) runserver 127.0.0.1:$(or $(PORT),8000)
+
+shell: .venv/run .env ## open a Python shell with the models imported
+	@$(MANAGE) shell
+
+test: .venv/dev ## run the suite; ARGS=tests/apikeys/test_keys.py runs a part of it, DB=sqlite on one database
+	@DB='$(DB)' $(BIN)/python tests/run.py $(ARGS)
+
+format: .venv/dev ## format the code, and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
 
 check: .venv/dev ## format, lint, types, migrations, deployment settings
 	$(BIN)/ruff format --check .
@@ -61,4 +72,4 @@ clean: ## remove the environment and what tests leave; .env and the database sta
 	@umask 077 && $(BIN)/python -c 'import secrets; print(open(".env.example", encoding="utf-8").read().replace("SECRET_KEY=\n", f"SECRET_KEY={secrets.token_urlsafe(48)}\n", 1), end="")' > .env.new && mv .env.new .env
 	@echo "Wrote .env with a fresh SECRET_KEY."
 
-.PHONY: help run test check bench bench-scale lock clean
+.PHONY: help run dev shell test format check bench bench-scale lock clean

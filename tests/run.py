@@ -3,6 +3,8 @@
 Rate limits are counted in Redis too where TEST_REDIS_URL names one. Words after the command go to pytest. The last line
 says what this machine could not run; only where that is nothing does the coverage decide, since what was not run covers
 nothing.
+
+DB=sqlite or DB=postgresql runs it on one of the two.
 """
 
 import os
@@ -70,10 +72,20 @@ def suite(name: str, database_url: str, words: list[str]) -> int:
 
 def main(words: list[str]) -> int:
     """Run everything that can be run here and return the exit status."""
-    postgresql, missing = os.environ.get("TEST_DATABASE_URL"), []
-    with tempfile.TemporaryDirectory() as folder:
-        failed = suite("SQLite", f"sqlite:///{folder}/db.sqlite3", words)
-    if postgresql:
+    postgresql, missing, failed = os.environ.get("TEST_DATABASE_URL"), [], 0
+    chosen = os.environ.get("DB") or "both"
+    if chosen not in ("sqlite", "postgresql", "both"):
+        sys.exit("DB must be sqlite or postgresql.")
+    if chosen == "postgresql" and not postgresql:
+        sys.exit("TEST_DATABASE_URL must name a PostgreSQL.")
+    if chosen == "postgresql":
+        missing.append("the suite on SQLite (DB=postgresql)")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            failed |= suite("SQLite", f"sqlite:///{folder}/db.sqlite3", words)
+    if chosen == "sqlite":
+        missing.append("the suite on PostgreSQL (DB=sqlite)")
+    elif postgresql:
         failed |= suite("PostgreSQL", postgresql, words)
     else:
         missing.append("the suite on PostgreSQL (TEST_DATABASE_URL is not set)")

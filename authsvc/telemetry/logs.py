@@ -111,6 +111,8 @@ def config(level: str, log_format: str = "auto", audit_file: str = "") -> dict[s
             # Anybody can send any Host, or a body that is too large; it answers 4xx and is no event.
             "django.security": {"level": "CRITICAL"},
             "django.security.csrf": {"level": "WARNING"},
+            # runserver's line for each request holds its address; ours does not.
+            "django.server": {"level": "CRITICAL"},
         },
     }
 
