@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +16,7 @@ from accounts.hashing import QUEUE, Hashing, HashingBusy, yield_to_others
 from accounts.models import User
 from tests.conftest import Api
 from tests.factories import PASSWORD, UserFactory
+from tests.flows.conftest import eventually
 
 SECONDS = 20  # that a test waits for anything
 
@@ -60,8 +60,7 @@ def test_a_caller_beyond_the_queue_is_refused_immediately(pool: Hashing) -> None
     with ThreadPoolExecutor(QUEUE + 1) as callers:
         results = [callers.submit(pool.run, slow) for _ in range(QUEUE + 1)]
         assert slow.running.acquire(timeout=SECONDS)
-        while has_a_place(pool):  # until all callers have theirs
-            time.sleep(0.001)
+        eventually(lambda: not has_a_place(pool))  # until all callers have theirs
         with pytest.raises(HashingBusy):
             pool.run(slow)
         slow.ending.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from authsvc.database.connections import drop_dead_connections, unsupported
 from authsvc.database.deadlines import budget, within
 from authsvc.database.errors import DatabaseTimeoutError, UnsupportedDatabaseError, describe
 from authsvc.database.libpq import Statement
-from authsvc.database.postgresql import session
+from authsvc.database.postgresql import pooled, session
 from authsvc.database.postgresql.driver import Connection, connect
 from authsvc.database.postgresql.session import Serving, configure
 
@@ -141,6 +142,28 @@ def test_where_the_url_sets_everything_nothing_is_sent(raw: Connection, monkeypa
     monkeypatch.setattr(session, "wanted_settings", lambda raw: {"datestyle": "German, DMY"})
     configure(raw, {**connection.settings_dict, "OPTIONS": {"options": "--datestyle=ISO"}})
     assert settings_of(raw, "datestyle") == ["ISO, MDY"]
+
+
+def test_a_database_of_another_encoding_is_refused(raw: Connection) -> None:
+    raw.autocommit, name = True, f"latin_{os.getpid()}"
+    raw.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'".encode())
+    other = connect({**connection.get_connection_params(), "dbname": name})
+    with pytest.raises(UnsupportedDatabaseError, match="has the encoding LATIN1"):
+        configure(other, connection.settings_dict)
+    other.close()
+    raw.execute(f"DROP DATABASE {name}".encode())
+
+
+def test_behind_a_pooler_the_role_must_have_what_a_session_is_not_told(
+    db: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pooled.missing_settings() == {}
+    monkeypatch.setattr(connection.connection, "is_pooled", True)
+    wanted = dict.fromkeys(session.TIMEOUTS, "10s")
+    assert pooled.missing_settings() == wanted
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL default_transaction_isolation = 'serializable'")
+    assert pooled.missing_settings() == {**wanted, "default_transaction_isolation": "read committed"}
 
 
 def test_a_connection_that_fails_half_way_is_none(django_db_setup: None, monkeypatch: pytest.MonkeyPatch) -> None:
