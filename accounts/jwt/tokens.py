@@ -18,6 +18,7 @@ from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 
 from accounts.jwt import bindings, keyring
+from accounts.jwt.decoder import decoder
 from accounts.models import Session, User
 from authsvc.problems import InvalidCredential
 
@@ -63,7 +64,7 @@ class AccessBackend(TokenBackend):
         try:
             for key in self.to_verify(token):
                 try:
-                    verified = jwt.decode_complete(
+                    verified = decoder.decode_complete(
                         token,
                         key,
                         algorithms=[self.algorithm],

@@ -21,7 +21,7 @@ MAY_IMPORT = {
 # Inside an app: a module imports what stands above it, and nothing beside it or below.
 RANKS = (
     ("hashing",),
-    ("names", "keys", "hashers", "events", "bindings", "signals"),
+    ("names", "keys", "hashers", "events", "bindings", "decoder", "signals"),
     ("models",),
     ("keyring",),
     ("queries", "tokens", "rules", "usage", "filters", "lookup", "journal", "authority"),
