@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from accounts.models import Scope
 from tests.conftest import Api
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, make_role
 
 pytestmark = pytest.mark.django_db
 
@@ -260,3 +260,12 @@ def test_the_document_is_there_while_the_database_is_away(
     monkeypatch.setattr(Scope.objects, "values_list", away)
     response = api.get("/openapi.json")
     assert (response.status_code, response.json()["info"]["x-scopes"]) == (200, {})
+
+
+def test_a_new_scope_is_in_the_next_answer(api: Api, db: None) -> None:
+    before = api.get("/openapi.json")
+    assert api.get("/openapi.json").content == before.content
+    make_role("reader", "files:read")
+    info = api.get("/openapi.json").json()["info"]
+    assert info["x-scopes"] == {**before.json()["info"]["x-scopes"], "files:read": "files:read"}
+    assert "`files:read`" in info["description"]
