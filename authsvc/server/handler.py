@@ -31,10 +31,10 @@ class Request(WSGIRequest):
     """A request whose Content-Type may be nonsense, and whose body may come in chunks.
 
     A parameter with an unknown encoding (RFC 2231, ``charset*=nonsense''x``) raises while the request is being built,
-    outside everything that turns exceptions into answers. Such a type is no type: the view answers 415. So is one of
-    more than LONGEST_TYPE characters, which Django would parse in time quadratic in its length. The charset decodes
-    nothing: addresses and forms are UTF-8, and codecs such as idna raise in the middle of a request, or take quadratic
-    time.
+    outside everything that turns exceptions into answers. Such a type is no type: the view answers 415. So is one with
+    a parameter beyond ASCII, and one of more than LONGEST_TYPE characters, which Django would parse in time quadratic
+    in its length. The charset decodes nothing: addresses and forms are UTF-8, and codecs such as idna raise in the
+    middle of a request, or take quadratic time.
 
     Django reads no body without a length and takes a chunked one (RFC 9112, section 7.1) for an empty one. So it is
     read here, up to one byte more than a body may have.
@@ -59,6 +59,7 @@ class Request(WSGIRequest):
             return
         try:
             self.content_type, self.content_params = parse_header_parameters(meta["CONTENT_TYPE"])
+            "".join(self.content_params.values()).encode("ascii")  # half a surrogate pair is no boundary of anything
         except (LookupError, ValueError):
             self.content_type, self.content_params = "", {}
             meta["CONTENT_TYPE"] = ""

@@ -38,6 +38,8 @@ def respond(environ: dict[str, Any]) -> tuple[str, bytes]:
     [
         pytest.param("application/json; charset*=nonsense''utf-8", id="unknown encoding"),
         pytest.param("application/json; charset*=idna''%ff", id="encoding that cannot decode"),
+        pytest.param("application/json; boundary*=utf-7''+2AA-", id="half a surrogate pair"),
+        pytest.param("application/json; boundary*=unicode_escape''%5Cud800", id="half a surrogate pair, escaped"),
     ],
 )
 def test_a_type_that_django_cannot_read_is_no_crash(content_type: str) -> None:
@@ -73,6 +75,17 @@ def test_no_charset_decodes_an_address_or_a_form(charset: str, path: str, method
     )
     assert int(plain[:3]) < 500
     assert odd == plain
+
+
+@pytest.mark.parametrize("boundary", ["utf-7''+2AA-", "unicode_escape''%5Cud800", "utf-8''%C3%A9"])
+def test_a_boundary_that_is_not_ascii_is_no_crash_of_the_console(boundary: str) -> None:
+    environ = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/admin/login/", "SCRIPT_NAME": "", "QUERY_STRING": "",
+        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": f"multipart/form-data; boundary*={boundary}", "CONTENT_LENGTH": "3", "wsgi.url_scheme": "http",
+        "HTTP_COOKIE": f"csrftoken={'a' * 32}", "wsgi.input": BytesIO(b"a=1"),
+    }  # fmt: skip
+    assert respond(environ)[0] == "403 Forbidden"
 
 
 def test_a_good_type_is_read() -> None:
