@@ -233,12 +233,15 @@ def test_of_other_errors_those_are_replaced_that_another_server_may_not_have(sql
 
 
 @pytest.mark.usefixtures("committed")
-def test_after_a_time_out_of_the_process_every_connection_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failed", [True, False])
+def test_after_a_time_out_of_the_process_every_connection_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, failed: bool
+) -> None:
     drop_dead_connections()
     connection.ensure_connection()
     before: Any = connection.connection
     monkeypatch.setattr(breaker, "generation", breaker.generation + 1)
-    connection.errors_occurred = True
+    connection.errors_occurred = failed
     drop_dead_connections()
     assert (connection.connection, before.closed) == (None, True)
 
