@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+from binascii import Error, a2b_base64, b2a_base64
 
 from jwt import DecodeError, PyJWT
 from jwt.api_jws import PyJWS
+
+STANDARD = bytes.maketrans(b"-_+/", b"+/!!")  # from base64url's alphabet (RFC 4648, section 5) to what binascii reads
 
 
 class Signatures(PyJWS):
@@ -15,11 +16,12 @@ class Signatures(PyJWS):
     @staticmethod
     def _decode_base64url_segment(segment: bytes, name: str) -> bytes:
         """Return the bytes of a segment. Raises DecodeError for all but the one way to write them without padding."""
+        standard = segment.translate(STANDARD)
         try:
-            decoded = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
-        except binascii.Error as error:
+            decoded = a2b_base64(standard + b"=" * (-len(segment) % 4))
+        except Error as error:
             raise DecodeError(f"Invalid {name} padding") from error
-        if base64.urlsafe_b64encode(decoded).rstrip(b"=") != segment:
+        if b2a_base64(decoded, newline=False).rstrip(b"=") != standard:
             raise DecodeError(f"Invalid {name} padding")
         return decoded
 

@@ -7,12 +7,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import jwt
 from django.conf import settings
 from django.utils import timezone
+from django.utils.functional import cached_property
 from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
@@ -39,8 +41,8 @@ class AccessBackend(TokenBackend):
 
     typ = "at+jwt"  # RFC 9068, section 2.1
 
-    def __init__(self) -> None:
-        super().__init__(settings.JWT_ALGORITHM, issuer=ISSUER)
+    def __init__(self, algorithm: str) -> None:
+        super().__init__(algorithm, issuer=ISSUER)
 
     def to_sign(self) -> tuple[str | None, Any]:
         """Return (kid, key)."""
@@ -92,12 +94,14 @@ class RefreshBackend(AccessBackend):
 
     typ = "rt+jwt"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.algorithm = keyring.SYMMETRIC
-
     def to_sign(self) -> tuple[str | None, Any]:
         return None, settings.SECRET_KEY
+
+
+@lru_cache(maxsize=8)
+def backend(kind: type[AccessBackend], algorithm: str) -> AccessBackend:
+    """Return the backend of a kind of token."""
+    return kind(algorithm)
 
 
 class OwnToken:
@@ -106,7 +110,7 @@ class OwnToken:
     # The authentication scheme that carries it; "" for one that comes in a body.
     scheme = ""
 
-    @property
+    @cached_property
     def user_id(self) -> int:
         """The user's id. Raises InvalidCredential when it cannot be one."""
         return self.number("sub")
@@ -145,14 +149,14 @@ class AccessToken(OwnToken, tokens.AccessToken):
 
     @property
     def token_backend(self) -> TokenBackend:
-        return AccessBackend()
+        return backend(AccessBackend, settings.JWT_ALGORITHM)
 
     @property
     def key_id(self) -> Any:
         """The id of the key that it was given for; None for one of a session."""
         return self.get("client_id")
 
-    @property
+    @cached_property
     def audiences(self) -> set[str]:
         """Whom it is for (RFC 7519, section 4.1.3). Raises InvalidCredential where that is no name or list of names."""
         named = self.get("aud", [])
@@ -172,7 +176,7 @@ class RefreshToken(OwnToken, tokens.RefreshToken):  # type: ignore[misc]  # the 
 
     @property
     def token_backend(self) -> TokenBackend:
-        return RefreshBackend()
+        return backend(RefreshBackend, keyring.SYMMETRIC)
 
     @property
     def digest(self) -> bytes:

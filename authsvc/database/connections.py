@@ -1,6 +1,5 @@
 """Connections to the database: kept from request to request, and replaced where they are dead or outdated."""
 
-import select
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,6 @@ from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
-from psycopg import Error
 
 from authsvc.database import deadlines
 from authsvc.database.breaker import breaker
@@ -53,18 +51,9 @@ def drop_dead_connections(environ: Mapping[str, Any] | None = None, **signal: An
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.errors_occurred:
         connection.close_if_unusable_or_obsolete()
-    if connection.vendor == "postgresql" and connection.connection is not None and not connection.in_atomic_block:
-        if connection.connection.generation != breaker.generation:
-            connection.close()
-            return
-        poll = select.poll()
-        try:
-            poll.register(connection.connection.pgconn.socket, select.POLLIN)
-        except Error:  # it is closed at this end already
-            connection.close()
-            return
-        if poll.poll(0):
-            connection.close()
+    raw = connection.connection
+    if connection.vendor == "postgresql" and raw is not None and not connection.in_atomic_block and raw.is_stale:
+        connection.close()
 
 
 def unsupported() -> str:

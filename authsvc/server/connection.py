@@ -132,10 +132,12 @@ class Outlet:
     def _wait(self) -> None:
         end, poll = time.monotonic() + STALL_SECONDS, select.poll()
         poll.register(self.sock, select.POLLOUT)
-        while self.size > PENDING_LIMIT and not self.flush():
+        self.flush()
+        while self.size > PENDING_LIMIT:
             if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
                 self.discard()
                 raise BrokenPipeError(errno.EPIPE, "the client takes no answer")
+            self.flush()
 
 
 class Connection(TConn):  # type: ignore[misc]  # as above
@@ -150,6 +152,8 @@ class Connection(TConn):  # type: ignore[misc]  # as above
         self.initialized = self.data_ready = True
         self.deadline = 0.0  # time.monotonic() by which the client has to do what is waited for
         self.held = 0  # bytes of memory that the worker has counted for it
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
         self.lane: Any = None  # whose threads answer the request
         self.is_kept = True  # whether another request may follow
         self.is_lingering = False  # whether only the client's end of it is waited for
@@ -159,7 +163,12 @@ class Connection(TConn):  # type: ignore[misc]  # as above
     def begin(self) -> None:
         """Expect a request; a part of it may be here."""
         self.received.restore()
+        self.parser.mesg = None  # the one that is answered: its body has been read
         self.framing, self.continued = Framing(), False
+
+    def receives(self, milliseconds: int) -> bool:
+        """Wait for the client to send something, and tell whether it has."""
+        return bool(self._poll.poll(milliseconds))
 
     def take(self) -> bool:
         """Take what has arrived; tell whether the client may send more. Raises OSError where it has gone."""

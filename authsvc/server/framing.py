@@ -39,6 +39,11 @@ class Framing:
         self._chunk_at = 0  # where the next chunk begins; 0 for a body that has none
         self._chunks = self._decoded = 0
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the request, whose head has arrived, has a body."""
+        return bool(self._length or self._chunk_at)
+
     def progress(self, data: bytearray) -> Progress:
         """Return what ``data``, all bytes since the request's first one, amounts to. Call it after each arrival."""
         if not self.head_end:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from authsvc.server.connection import Connection
@@ -20,6 +21,7 @@ PASSWORDS = (
 PROBE_THREADS, PROBE_WAIT = 16, 2.0  # a number, seconds
 PASSWORD_QUEUE, PASSWORD_WAIT = 32, 5.0  # requests, seconds
 VERIFY = b"/auth/verify"  # its body is never read
+PREFIX = os.environ.get("SCRIPT_NAME", "").encode()  # what gunicorn takes off a path
 
 
 class Lane:
@@ -91,8 +93,13 @@ class Lanes:
 
 def method_and_path(data: bytearray) -> tuple[bytes, bytes]:
     """Return the method and the path of a request's first bytes, as the application will see the path."""
-    line = bytes(data[: max(0, data.find(b"\r\n", 2))]).lstrip(b"\r\n")
-    method, _, rest = line.partition(b" ")
+    return split(bytes(data[: max(0, data.find(b"\r\n", 2))]))
+
+
+@lru_cache(maxsize=64)  # a line has at most 8 KiB
+def split(line: bytes) -> tuple[bytes, bytes]:
+    """Return the method and the path of a request line, before which there may be an empty one."""
+    method, _, rest = line.lstrip(b"\r\n").partition(b" ")
     target = rest.partition(b" ")[0]
     if not target.startswith(b"/"):  # http://host/path (RFC 9112, section 3.2.2)
         try:
@@ -101,4 +108,4 @@ def method_and_path(data: bytearray) -> tuple[bytes, bytes]:
             target = b""
     path = target.partition(b"?")[0].partition(b"#")[0]
     path = unquote_to_bytes(path) if b"%" in path else path
-    return method, path.removeprefix(os.environ.get("SCRIPT_NAME", "").encode())
+    return method, path.removeprefix(PREFIX)

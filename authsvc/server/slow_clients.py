@@ -239,7 +239,7 @@ class SlowClients(ThreadWorker):  # type: ignore[misc]  # gunicorn has no annota
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         """Skip what no view has read of a body. It is here already, so gunicorn's bounds of it need not hold."""
-        return keepalive and bool(conn.parser.finish_body())
+        return keepalive and (not conn.framing.has_body or bool(conn.parser.finish_body()))
 
     def expire(self, conn: Connection) -> None:
         """End a wait: by 408 for a request that has begun, without a word for a client that is silent."""

@@ -6,7 +6,6 @@ What each turn costs is in docs/performance.md.
 from __future__ import annotations
 
 import gc
-import select
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -89,20 +88,13 @@ class Worker(SlowClients):
         if not self.alive or conn.lane.waiting or conn.outlet.is_pending:
             return False
         try:
-            if not conn.received.data and not (poll(conn.outlet.sock) and conn.take()):
+            if not conn.received.data and not (conn.receives(LINGER) and conn.take()):
                 return False
             complete = conn.progress() is Progress.COMPLETE
         except OSError:  # the client has gone, as the main thread will see
             return False
         conn.outlet.arrived = time.monotonic()
         return complete and self.lanes.lane_of(conn) is conn.lane
-
-
-def poll(sock: Any) -> bool:
-    """Wait LINGER for a client that has just been answered, and tell whether it has sent something."""
-    watch = select.poll()
-    watch.register(sock, select.POLLIN)
-    return bool(watch.poll(LINGER))
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # as above

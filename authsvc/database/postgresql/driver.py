@@ -5,6 +5,7 @@ Every wait passes ``Connection.wait`` (cursors, COMMIT, ROLLBACK), ``connect``, 
 
 from __future__ import annotations
 
+import select
 import time
 import weakref
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ class Connection(psycopg.Connection[Any]):
         super().__init__(pgconn, *arguments, **options)
         self.line, self.generation, self.is_pooled = Line(pgconn.socket, breaker.trip), breaker.generation, False
         weakref.finalize(self, self.line.close).atexit = False
+        self._poll = select.poll()
+        self._poll.register(pgconn.socket, select.POLLIN)
 
     def begin(self) -> float:
         """Begin a wait and return when. Raises DatabaseTimeoutError where nothing may be waited for any more."""
@@ -58,6 +61,11 @@ class Connection(psycopg.Connection[Any]):
             raise
         finally:
             self.end(began)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is from before a failover, closed at this end, or has been sent what nobody asked for: its end."""
+        return self.generation != breaker.generation or self.closed or bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Close both descriptors."""

@@ -20,6 +20,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from authsvc.server import balance
 from authsvc.server import worker as module
+from authsvc.server.connection import Connection
 from authsvc.server.errors import answer_as_the_api_does, write_problem
 from authsvc.server.worker import (
     TURN,
@@ -143,10 +144,10 @@ def test_a_client_that_hangs_up_after_its_answer_ends_the_connection(loop: Loop)
 
 
 def test_a_client_that_has_gone_keeps_no_thread(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(sock: object) -> bool:
+    def gone(conn: Connection, milliseconds: int) -> bool:
         raise ConnectionResetError
 
-    monkeypatch.setattr(module, "poll", gone)
+    monkeypatch.setattr(Connection, "receives", gone)
     assert loop.received(loop.connect(get("/1")), b"/1").startswith(ANSWER)
 
 
