@@ -1,9 +1,10 @@
 """How gunicorn serves authsvc: ``gunicorn authsvc.wsgi`` reads this file from the folder it starts in."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-from authsvc.server import balance, heartbeat, lifecycle
+from authsvc.server import balance, lifecycle
 from authsvc.server.worker import settle
 from authsvc.telemetry import logs
 from authsvc.telemetry.shared_counts import counts
@@ -19,6 +20,9 @@ threads = settings.THREADS
 worker_connections = balance.connections()
 keepalive = 15  # seconds; a proxy should keep its side shorter
 timeout = 30  # seconds without a sign of life, after which a worker is replaced
+# A worker's heartbeat is a file. In memory it needs no temporary folder, and no disk can delay it.
+MEMORY = "/dev/shm"  # noqa: S108  gunicorn makes the file by mkstemp
+worker_tmp_dir = MEMORY if os.access(MEMORY, os.W_OK) else None
 graceful_timeout = 30  # seconds that running requests get at a stop or reload
 
 # Larger than any token that this service accepts.
@@ -37,8 +41,6 @@ forwarded_allow_ips = "*"
 control_socket_disable = True
 logconfig_dict = logs.server(settings.LOG_LEVEL, settings.LOG_FORMAT)
 logger_class = "authsvc.server.worker.Logger"
-
-heartbeat.keep_in_memory()
 
 
 def on_starting(server: object) -> None:

@@ -1,11 +1,8 @@
 """Routes under /auth, and the published keys."""
 
-from django.contrib import admin
 from django.urls import path
 
 from accounts import views
-from accounts.admin.users import own_password
-from authsvc.console import limited
 
 urlpatterns = [
     path("auth/signup", views.SignupView.as_view()),
@@ -20,6 +17,5 @@ urlpatterns = [
     path("auth/password/reset/confirm", views.ResetConfirmView.as_view()),
     path("auth/email/verify", views.VerificationView.as_view()),
     path("auth/email/verify/confirm", views.VerifyView.as_view()),
-    path("admin/password_change/", limited(admin.site.admin_view(own_password, cacheable=True))),
     path(".well-known/jwks.json", views.jwks),
 ]

@@ -85,7 +85,7 @@ writing = threading.Lock()
 def count(key: APIKey, outcome: Outcome, now: datetime) -> None:
     """Count one use of a key."""
     key.counted_on = now.date()
-    counts.add(key.id, key.counted_on, outcome._value_)  # `value` is a property of Python's own making
+    counts.add(key.id, key.counted_on, outcome.value)
 
 
 def on_permission_refused(*, credential: Any, **signal: Any) -> None:

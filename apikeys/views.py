@@ -142,7 +142,7 @@ class ReportView(ApiView):
 
     @schema.report_keys
     def post(self, request: Request) -> Response:
-        signed = leaks.is_signed(request._request.body, request.headers)
+        signed = leaks.is_signed(request.body, request.headers)
         if not signed:  # GitHub reports as much as it finds, and all of it from a few addresses
             limit_address(REPORTS_A_MINUTE, "report")
         for leak in leaks.read_report(request.data, signed=signed):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from datetime import date
-from functools import cached_property, wraps
+from functools import cached_property
 from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
@@ -16,7 +15,6 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import DataError, models
@@ -25,8 +23,6 @@ from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from unfold.admin import ModelAdmin
-
-from authsvc.problems import RateLimited
 
 MAX_SEARCH = 200  # characters that a search keeps
 MAX_PASTED = 4096  # characters of a pasted text that are looked at: a whole curl line
@@ -263,27 +259,3 @@ class Large:
 def search_words(term: str) -> list[str]:
     """Return the words to search for. The work of a search grows with their number, beyond what SQLite takes."""
     return term[:SEARCH_LENGTH].split()[:SEARCH_WORDS]
-
-
-def limited(view: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Decorate a page with a password in it: after too many failures it is shown again, with 429 and Retry-After."""
-
-    @wraps(view)
-    def answer(request: HttpRequest) -> Any:
-        try:
-            return view(request)
-        except RateLimited as error:
-            minutes = math.ceil(error.verdict.retry_after / 60)
-            messages.error(request, f"Too many failed attempts; try again in {minutes} minutes.")
-            request.method, request.POST = "GET", QueryDict()  # the page as it was before
-            request.user = AnonymousUser() if view is LOGIN else request.user
-            response = view(request)
-            response.status_code = error.status_code
-            response.headers["Retry-After"] = str(error.verdict.retry_after)
-            return response
-
-    return answer
-
-
-LOGIN = admin.site.login
-login = limited(LOGIN)

@@ -93,8 +93,8 @@ INSTALLED_APPS = [
     "gateway",
     "protected",
     "authsvc",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "console.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -120,6 +120,7 @@ MIDDLEWARE = [
     "authsvc.web.browser.AdminBodyMiddleware",
     "authsvc.web.browser.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "authsvc.web.middleware.ViewsMiddleware",
 ]
 ROOT_URLCONF = "authsvc.urls"
 FORCE_SCRIPT_NAME = PREFIX or None

@@ -1,11 +1,8 @@
 """Every route. No trailing slash but in the admin."""
 
 from django.contrib import admin
-from django.http import Http404
 from django.urls import include, path
-from django.views import defaults
 
-from authsvc import console
 from authsvc.api import docs, probes
 from authsvc.web import front
 
@@ -21,9 +18,6 @@ urlpatterns = [
     path("livez", probes.livez),
     path("readyz", probes.readyz, name="readyz"),
     path("metrics", probes.metrics_text),
-    path("admin/login/", console.login),
-    # The theme's command palette sends what is typed, or pasted, in an address.
-    path("admin/search/", defaults.page_not_found, {"exception": Http404()}),
     path("admin/", admin.site.urls),
 ]
 

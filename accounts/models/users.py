@@ -20,6 +20,8 @@ from django.utils import timezone
 
 from accounts.models.roles import role_names, scope_names
 from accounts.names import fold
+from audit import services as audit
+from audit.events import Event
 from authsvc import mailboxes
 
 username_validator = RegexValidator(
@@ -86,9 +88,15 @@ class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[
         return user
 
     def create_superuser(self, username: str, email: str, password: str | None = None, **fields: Any) -> User:
-        """Store an operator with every permission in the admin (and no scope: those come from roles alone)."""
+        """Store and record an operator with every permission in the console. It has no scopes but those of roles.
+
+        Raises as ``create_user``.
+        """
         rights = {"is_staff": True, "is_superuser": True, "email_verified_at": timezone.now()}
-        return self.create_user(username, email, password, **rights, **fields)
+        with transaction.atomic(using=self._db):
+            user = self.create_user(username, email, password, **rights, **fields)
+            audit.record(Event.USER_CREATED, subject=user, reason="operator")
+        return user
 
     def get_by_natural_key(self, username: str | None) -> User:
         """Return the user for Django's own login form: by name or address, as the API's login does."""

@@ -28,7 +28,7 @@ def require_plain_utf8(request: Request) -> None:
     if any(coding.strip() not in ("", "identity") for coding in codings):
         detail = "The request body is encoded (Content-Encoding); send it as it is."
         raise UnsupportedBody(detail, {"Accept-Encoding": "identity"})
-    charset = (request._request.content_params or {}).get("charset", "utf-8")
+    charset = (request.content_params or {}).get("charset", "utf-8")
     if charset.lower() not in UTF_8:
         raise UnsupportedBody("The charset of the request body is not supported; send it as UTF-8.")
 

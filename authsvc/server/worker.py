@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -124,12 +125,10 @@ class Response(wsgi.Response):  # type: ignore[misc]  # as above
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # as above
-    """gunicorn's own words, without its line for each request: telemetry/access.py writes one that holds no address.
+    """gunicorn's own, without an access log: telemetry/access.py writes one that holds no address of a page."""
 
-    Gathering what that line would say costs gunicorn more than parsing the request, even where nobody is to read it.
-    """
-
-    access_log_enabled = False
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+        """Write nothing. gunicorn gathers what its line would say even where no handler takes it."""
 
 
 def environs(cfg: Any) -> Callable[[Any], dict[str, Any]]:

@@ -21,16 +21,21 @@ def stored(key: str | None) -> str:
 
 
 class SessionStore(db.SessionStore):
-    """As Django's. A cookie's value that is none of its keys is not looked up."""
+    """Django's, for cookies whose value has the form of a session key."""
 
-    def _validate_session_key(self, key: Any) -> bool:
-        return isinstance(key, str) and KEY.fullmatch(key) is not None
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key if session_key and KEY.fullmatch(session_key) else None)
 
-    def _get_session_from_db(self) -> Any:
-        found = self.model.objects.filter(session_key=stored(self.session_key), expire_date__gt=timezone.now()).first()
-        if found is None:
-            self._session_key = None
-        return found
+    def load(self) -> dict[str, Any]:
+        """Return the session's data. An unknown key is dropped, so that a client cannot choose its own."""
+        rows = self.model.objects.filter(session_key=stored(self.session_key), expire_date__gt=timezone.now())
+        row = rows.first()
+        if row is None:
+            super().__init__()
+            self.accessed = True
+            return {}
+        data: dict[str, Any] = self.decode(row.session_data)
+        return data
 
     def exists(self, session_key: str) -> bool:
         return self.model.objects.filter(session_key=stored(session_key)).exists()

@@ -54,6 +54,19 @@ class RequestIDMiddleware:
         return response
 
 
+class ViewsMiddleware:
+    """The last middleware: it keeps what calls the views, for ApiMiddleware. Django builds the last one first."""
+
+    views: GetResponse
+
+    def __init__(self, get_response: GetResponse) -> None:
+        ViewsMiddleware.views = staticmethod(get_response)
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+
 class ApiMiddleware:
     """Takes the API past the middleware that is for pages, and does for it what is needed of that.
 
@@ -64,7 +77,7 @@ class ApiMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        self.views = innermost(get_response)
+        self.views = ViewsMiddleware.views
         self.cors, self.security = CorsMiddleware(self.answer), SecurityMiddleware(self.answer)
         self.headers = ResponseHeaders(api_headers())
         self.allowed: dict[str, list[str]] = {}
@@ -151,10 +164,3 @@ def api_headers() -> dict[str, str]:
         "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
         "Vary": "origin",  # so that no cache gives this answer to a page elsewhere
     }
-
-
-def innermost(get_response: GetResponse) -> GetResponse:
-    """Return what the last middleware calls: the views. Django wraps each middleware, and says in what."""
-    while (middleware := getattr(get_response, "__wrapped__", None)) and hasattr(middleware, "get_response"):
-        get_response = middleware.get_response
-    return get_response

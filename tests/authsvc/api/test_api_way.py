@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from authsvc.request.paths import is_page
 from authsvc.web import middleware as module
 from authsvc.web.browser import AdminMessageMiddleware
-from authsvc.web.middleware import ApiMiddleware, innermost
+from authsvc.web.middleware import ApiMiddleware, ViewsMiddleware
 from tests.conftest import Api
 
 EVERYWHERE = {
@@ -42,12 +42,11 @@ def test_every_other_path_is_the_apis(path: str) -> None:
     assert not is_page(path)
 
 
-def test_the_innermost_is_what_the_last_middleware_calls() -> None:
+def test_the_last_middleware_keeps_what_calls_the_views(settings: Any) -> None:
     client = Client()
     client.get("/livez")
-    chain: Any = client.handler._middleware_chain
-    assert innermost(chain).__wrapped__ == client.handler._get_response  # type: ignore[attr-defined]
-    assert innermost(innermost(chain)) is innermost(chain)
+    assert settings.MIDDLEWARE[-1] == "authsvc.web.middleware.ViewsMiddleware"
+    assert ViewsMiddleware.views.__wrapped__ == client.handler._get_response  # type: ignore[attr-defined]
 
 
 def test_a_request_of_the_api_passes_no_middleware_of_the_pages(monkeypatch: pytest.MonkeyPatch, api: Api) -> None:
@@ -97,7 +96,7 @@ def test_an_answer_with_content_says_of_what_type_it_is_also_to_head(method: str
 
 def way(answer: HttpResponse) -> ApiMiddleware:
     """Return the middleware before a view that answers the same to all."""
-    return ApiMiddleware(lambda request: answer)
+    return ApiMiddleware(ViewsMiddleware(lambda request: answer))
 
 
 def test_what_a_view_says_of_its_answer_stays() -> None:

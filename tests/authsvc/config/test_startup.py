@@ -14,7 +14,6 @@ from django.conf import settings as django_settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.utils.functional import empty
 from gunicorn import util
-from gunicorn.workers import base
 
 from authsvc.config import startup
 from authsvc.config.environment import PERCENT
@@ -138,8 +137,7 @@ def test_the_wsgi_module_has_djangos_application() -> None:
 
 @pytest.fixture
 def gunicorn_settings(use: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What gunicorn reads of its file; the heartbeat that it replaces is put back."""
-    monkeypatch.setattr(base, "WorkerTmp", base.WorkerTmp)
+    """What gunicorn reads of its file."""
     # It reads the settings in another process, under the same variables.
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "authsvc.settings")
     use(PORT="9000", WEB_CONCURRENCY="3", THREADS="5", LOG_LEVEL="WARNING")
@@ -152,6 +150,7 @@ def test_gunicorn_serves_on_loopback_as_the_variables_say(gunicorn_settings: dic
     assert gunicorn_settings["logconfig_dict"]["loggers"]["gunicorn.error"]["level"] == "WARNING"
     assert gunicorn_settings["control_socket_disable"] is True
     assert gunicorn_settings["limit_request_field_size"] == 16_386
+    assert gunicorn_settings["worker_tmp_dir"] == "/dev/shm"
 
 
 def test_each_worker_of_gunicorn_answers_with_problems(

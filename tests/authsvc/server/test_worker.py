@@ -8,11 +8,12 @@ import threading
 import time
 from array import array
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from gunicorn import glogging, util
+from gunicorn import util
 from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
@@ -316,11 +317,11 @@ def test_a_worker_serves_with_all_that_is_our_own(loop: Loop, monkeypatch: pytes
     assert "threads" in vars(worker.cfg)
 
 
-def test_gunicorn_writes_no_line_for_a_request() -> None:
+def test_gunicorn_writes_no_line_for_a_request(capsys: pytest.CaptureFixture[str]) -> None:
     config = Config()
     config.set("accesslog", "-")
-    assert glogging.Logger(config).access_log_enabled is True
-    assert Logger(config).access_log_enabled is False
+    Logger(config).access(None, None, {}, timedelta())
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
