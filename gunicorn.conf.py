@@ -14,7 +14,8 @@ FOLDER = Path(__file__).resolve().parent
 settings = lifecycle.read_settings(FOLDER)
 
 bind = f"127.0.0.1:{settings.PORT}"
-worker_class = "authsvc.server.worker.Worker"  # gthread, but for what docs/decisions.md says
+# gthread, but for what docs/decisions.md says.
+worker_class = "gthread" if settings.STOCK_SERVER else "authsvc.server.worker.Worker"
 workers = settings.WEB_CONCURRENCY
 threads = settings.THREADS
 worker_connections = balance.connections()
@@ -63,13 +64,16 @@ def pre_fork(server: object, worker: Any) -> None:
 
 def post_fork(server: object, worker: Any) -> None:
     """Once in each worker, before it has loaded anything."""
-    balance.keep_core(worker)
+    if not settings.STOCK_SERVER:
+        balance.keep_core(worker)
     counts.use(worker.seat)
     lifecycle.use_settings(settings)
 
 
 def post_worker_init(worker: object) -> None:
     """Once in each worker, before its first request."""
+    if settings.STOCK_SERVER:
+        return
     from authsvc.server.errors import answer_as_the_api_does  # noqa: PLC0415  it needs the settings, and the master needs none
 
     answer_as_the_api_does()

@@ -75,6 +75,7 @@ ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 # SQLite has one writer at a time, so a second process adds waiting and no speed.
 WEB_CONCURRENCY = environment.integer("WEB_CONCURRENCY", 1 if ON_SQLITE else 2, low=1, high=256)
 THREADS = environment.integer("THREADS", 8, low=1, high=256)
+STOCK_SERVER = environment.boolean("STOCK_SERVER", default=False)
 
 # The path before all routes: PUBLIC_URL names it, or SCRIPT_NAME, which gunicorn takes off each request's path.
 SCRIPT_NAME = environment.matching(
