@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from authsvc.server import balance, lifecycle
+from authsvc.server import lifecycle, slots
 from authsvc.server.worker import settle
 from authsvc.telemetry import logs
 from authsvc.telemetry.shared_counts import counts
@@ -18,7 +18,7 @@ bind = f"127.0.0.1:{settings.PORT}"
 worker_class = "gthread" if settings.STOCK_SERVER else "authsvc.server.worker.Worker"
 workers = settings.WEB_CONCURRENCY
 threads = settings.THREADS
-worker_connections = balance.connections()
+worker_connections = slots.max_connections()
 keepalive = 15  # seconds; a proxy should keep its side shorter
 timeout = 30  # seconds without a sign of life, after which a worker is replaced
 # A worker's heartbeat is a file. In memory it needs no temporary folder, and no disk can delay it.
@@ -58,15 +58,15 @@ def when_ready(server: object) -> None:
 
 def pre_fork(server: object, worker: Any) -> None:
     """Before each worker begins, in the first process."""
-    balance.take_place(server, worker)
-    counts.merge(worker.seat)  # of a worker whose end went unnoticed
+    slots.assign(server, worker)
+    counts.merge(worker.slot)  # of a worker whose end went unnoticed
 
 
 def post_fork(server: object, worker: Any) -> None:
     """Once in each worker, before it has loaded anything."""
     if not settings.STOCK_SERVER:
-        balance.keep_core(worker)
-    counts.use(worker.seat)
+        slots.pin_to_core(worker)
+    counts.use(worker.slot)
     lifecycle.use_settings(settings)
 
 
@@ -82,5 +82,4 @@ def post_worker_init(worker: object) -> None:
 
 def child_exit(server: object, worker: Any) -> None:
     """After a worker has ended, in the first process."""
-    balance.leave_seat(worker)
-    counts.merge(worker.seat)
+    counts.merge(worker.slot)

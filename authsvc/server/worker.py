@@ -9,21 +9,17 @@ import gc
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from email.utils import formatdate
-from functools import lru_cache
 from typing import Any
 
-from gunicorn import glogging, util
+from gunicorn import glogging
 from gunicorn.http import wsgi
 
-from authsvc.server import balance
 from authsvc.server.connection import Connection
 from authsvc.server.framing import Progress
 from authsvc.server.slow_clients import SlowClients
 
 NEW_OBJECTS = 10_000  # containers that a process makes more than it drops before it looks for cycles among them
 LINGER = 2  # milliseconds that a thread waits for a client that has just been answered
-TURN, TURNS = 0.0002, 5  # seconds that a process waits for one with fewer connections to take a new one, and how often
 
 
 class Worker(SlowClients):
@@ -33,13 +29,12 @@ class Worker(SlowClients):
     gives it back to its main thread after each request.
     """
 
-    seat: int | None = None  # among balance.seats
     wsgi: Any  # the application
 
     def init_process(self) -> None:
         """Serve, until told to stop."""
-        # gunicorn has no settings for these.
-        wsgi.Response, wsgi.base_environ, util.http_date = Response, environs(self.cfg), http_date
+        # gunicorn has no setting for it.
+        wsgi.Response = Response
         remember(self.cfg)
         super().init_process()
 
@@ -54,19 +49,6 @@ class Worker(SlowClients):
             return application(environ, start_response)
 
         self.wsgi = call
-
-    def accept(self, listener: Any) -> None:
-        """Take a new connection, unless a process with fewer does so meanwhile."""
-        for _ in range(TURNS):
-            if not balance.another_has_fewer(self):
-                break
-            time.sleep(TURN)
-        super().accept(listener)
-
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait until there is something to do, and do it; the other processes know meanwhile what this one has."""
-        balance.tell(self)
-        super().wait_for_and_dispatch_events(timeout)
 
     def handle(self, conn: Connection) -> bool:
         """Answer a request and those that follow immediately; tell whether the connection can be kept."""
@@ -99,29 +81,11 @@ class Worker(SlowClients):
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # as above
-    """Sends an answer that is one piece as one: gunicorn's own sends the head, and then the body."""
-
-    headers_sent: bool
-    # Headers that gunicorn would take as they are; what is here is what the API's answers have in common.
-    known: frozenset[tuple[str, str]] = frozenset()
+    """gunicorn's own, which ends the connection where the rest of the request is not waited for."""
 
     def __init__(self, req: Any, sock: Any, cfg: Any) -> None:
         super().__init__(req, sock, cfg)
         self.must_close = getattr(sock, "must_close", False)
-
-    def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        """Take an answer's headers. Raises gunicorn's errors for one that cannot be sent."""
-        super().process_headers([pair for pair in headers if pair not in self.known])
-        self.headers += [pair for pair in headers if pair in self.known]
-
-    def write(self, arg: bytes) -> None:
-        """Send a piece of the body, and the head before the first."""
-        if self.headers_sent or self._omits_body or not arg or len(arg) != self.response_length:
-            super().write(arg)
-            return
-        head = "".join((*self.default_headers(), *[f"{name}: {value}\r\n" for name, value in self.headers], "\r\n"))
-        self.headers_sent, self.sent = True, len(arg)
-        util.write(self.sock, head.encode("latin-1") + arg)
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # as above
@@ -129,23 +93,6 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # as above
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         """Write nothing. gunicorn gathers what its line would say even where no handler takes it."""
-
-
-def environs(cfg: Any) -> Callable[[Any], dict[str, Any]]:
-    """Return what makes the part of a request's environment that is the same for all, from one of gunicorn's own."""
-    common = wsgi.base_environ(cfg)
-    return lambda cfg: common.copy()
-
-
-def http_date(timestamp: float | None = None) -> str:
-    """Return a time, or now, as HTTP writes it (RFC 9110, section 5.6.7), worked out once a second."""
-    return date_of(int(time.time() if timestamp is None else timestamp))
-
-
-@lru_cache(maxsize=1)
-def date_of(second: int) -> str:
-    """Return a second since 1970 as HTTP writes it."""
-    return formatdate(second, usegmt=True)
 
 
 def remember(cfg: Any) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import chain
 from threading import Lock
 
-SLOTS = 257  # one more than the workers that authsvc.server.balance has seats for
+SLOTS = 257  # one more than the workers that authsvc.server.slots has slots for
 SLOT_SIZE = 256 * 1024  # bytes; the counts of a thousand routes and statuses have room
 WORD = 8  # bytes of a number
 WIDEST = 256  # numbers under one name, at most

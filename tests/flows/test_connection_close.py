@@ -43,6 +43,7 @@ def answer_to(connection: Connection, data: bytes) -> Answer:
     return connection.answer()
 
 
+@pytest.mark.own_server
 @pytest.mark.parametrize("case", CASES)
 def test_the_last_answer_of_a_connection_says_so(server: Server, case: str) -> None:
     data, status = CASES[case]
@@ -69,6 +70,7 @@ def test_http_1_0_keeps_a_connection_that_it_asks_to_keep(server: Server) -> Non
             assert (answer.status, answer.headers["connection"]) == (200, "keep-alive")
 
 
+@pytest.mark.own_server
 def test_a_request_that_does_not_arrive_in_time_is_told_so(server: Server) -> None:
     with Connection(server.port) as connection:
         connection.send(b"POST /auth/login HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\n{")
@@ -77,6 +79,7 @@ def test_a_request_that_does_not_arrive_in_time_is_told_so(server: Server) -> No
         assert connection.is_closed()
 
 
+@pytest.mark.own_server
 def test_a_server_that_stops_says_so_to_the_request_that_comes_meanwhile(launch: Callable[..., Server]) -> None:
     server = launch(WEB_CONCURRENCY="1")
     with Connection(server.port) as held, Connection(server.port) as idle:

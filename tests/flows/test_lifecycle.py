@@ -4,12 +4,9 @@ import json
 import os
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 from pathlib import Path
-from statistics import median
 
 import httpx
 import pytest
@@ -149,6 +146,7 @@ def test_a_reload_loses_no_request(launch: Callable[..., Server]) -> None:
     assert set(statuses) == {200}
 
 
+@pytest.mark.own_server
 def test_as_many_processes_as_cores_keep_one_each_and_a_new_one_takes_the_place_of_one_that_died(
     launch: Callable[..., Server],
 ) -> None:
@@ -164,28 +162,3 @@ def test_as_many_processes_as_cores_keep_one_each_and_a_new_one_takes_the_place_
         eventually(lambda: gone not in server.workers() and len(server.workers()) == len(cores))  # noqa: B023  it is called here
         eventually(lambda: kept() == [[core] for core in cores])
     assert server.is_ready()
-
-
-def test_connections_that_are_opened_at_once_are_shared_by_the_processes(launch: Callable[..., Server]) -> None:
-    server = launch(WEB_CONCURRENCY="2")
-
-    def fewest() -> int:
-        """Return how many of 16 the process has that has fewer."""
-        with ExitStack() as stack:
-            opened = [stack.enter_context(Connection(server.port)) for _ in range(16)]
-            held = Counter[int]()
-            with suppress(AssertionError):  # the machine is so busy that a connection ended before it was found
-                held.update(server.worker_behind(connection.local_port) for connection in opened)
-            return min(held[worker] for worker in server.workers())
-
-    eventually(fewest)  # until both have loaded
-    # gunicorn alone gives 0 to 2 of them to the one that looks later. The median, for a machine that is busy otherwise.
-    assert median(fewest() for _ in range(9)) >= 5
-    with ExitStack() as stack:  # those that a process has when it is killed are not counted for the one that follows it
-        killed = server.worker_behind(stack.enter_context(Connection(server.port)).local_port)
-        for _ in range(15):
-            stack.enter_context(Connection(server.port))
-        os.kill(killed, signal.SIGKILL)
-        eventually(lambda: killed not in server.workers() and len(server.workers()) == 2)
-    eventually(fewest)  # until the new one has loaded
-    assert median(fewest() for _ in range(9)) >= 5

@@ -52,6 +52,7 @@ def test_a_key_of_16_kib_is_a_bad_credential_like_any_other(server: Server) -> N
     assert (answer.status, json.loads(answer.body)) == (401, BAD_CREDENTIAL)
 
 
+@pytest.mark.own_server
 @pytest.mark.parametrize(
     ("data", "status", "title"),
     [
@@ -102,6 +103,7 @@ def test_what_is_no_request_is_answered_with_a_problem_and_a_closed_connection(
         assert connection.is_closed()
 
 
+@pytest.mark.own_server
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -34,6 +34,7 @@ def alive(connection: Connection) -> Answer:
     return answer
 
 
+@pytest.mark.own_server
 @pytest.mark.parametrize("size", [200_000, 1_000_000, LIMIT])
 @pytest.mark.parametrize(
     ("path", "status"),
@@ -57,6 +58,7 @@ def test_a_body_that_was_not_read_is_not_in_the_next_requests_way(
             assert alive(connection).status == 200
 
 
+@pytest.mark.own_server
 def test_what_stands_in_a_body_that_was_not_read_is_no_request(server: Server) -> None:
     smuggled = request("DELETE", "/smuggled", "X-Request-ID: smuggled") * 4000
     assert 100_000 < len(smuggled) < LIMIT
@@ -67,6 +69,7 @@ def test_what_stands_in_a_body_that_was_not_read_is_no_request(server: Server) -
         assert alive(connection).status == 200
 
 
+@pytest.mark.own_server
 @pytest.mark.parametrize("path", ["/auth/login", "/keys/report"])
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunked"])
 def test_a_body_that_is_too_large_by_little_is_refused_and_the_connection_goes_on(
@@ -81,6 +84,7 @@ def test_a_body_that_is_too_large_by_little_is_refused_and_the_connection_goes_o
         assert alive(connection).status == 200
 
 
+@pytest.mark.own_server
 def test_a_body_that_is_too_large_leaves_no_traceback_in_the_log(server: Server) -> None:
     logged = server.log.stat().st_size
     with Connection(server.port) as connection:
@@ -91,6 +95,7 @@ def test_a_body_that_is_too_large_leaves_no_traceback_in_the_log(server: Server)
     assert [word for word in (b"Traceback", b"ERROR", b"WARNING") if word in told] == []
 
 
+@pytest.mark.own_server
 def test_a_body_in_chunks_is_read_like_any_other(server: Server) -> None:
     name = new_name()
     who = {"username": name, "email": f"{name}@example.com", "password": "correct-horse-battery"}
@@ -104,6 +109,7 @@ def test_a_body_in_chunks_is_read_like_any_other(server: Server) -> None:
         assert alive(connection).status == 200
 
 
+@pytest.mark.own_server
 def test_a_client_that_streams_its_body_makes_a_key(server: Server) -> None:
     def pieces() -> object:
         yield b'{"name": '
@@ -124,6 +130,7 @@ def test_no_chunk_is_no_body(server: Server, data: bytes) -> None:
         assert alive(connection).status == 200
 
 
+@pytest.mark.own_server
 @pytest.mark.parametrize(
     "data",
     [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}xx0\r\n\r\n", b"-2\r\n{}\r\n0\r\n\r\n", b"\r\n\r\n", b"2\n{}\n0\n\n\r\n"],
@@ -139,6 +146,7 @@ def test_what_are_no_chunks_is_unreadable_and_the_connection_ends(server: Server
     assert b"Traceback" not in server.log.read_bytes()[logged:]
 
 
+@pytest.mark.own_server
 def test_chunks_that_stop_halfway_are_answered_by_nothing_and_hurt_nobody(server: Server) -> None:
     logged = server.log.stat().st_size
     with Connection(server.port) as connection:

@@ -103,6 +103,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "API_KEY_PREFIX": ("_", "a_", "_a", "sk-live", "s" * 21, "\N{LATIN SMALL LETTER SHARP S}", "s k"),
     "DEBUG": BOOLEAN,
     "HTTPS": BOOLEAN,
+    "STOCK_SERVER": BOOLEAN,
     "SIGNUP_ENABLED": BOOLEAN,
     "REQUIRE_VERIFIED_EMAIL": BOOLEAN,
     "APP_URL": ("nonsense", "http://", "ftp://host", "host", "http://host?x=1", "http://me@host", "http://a b"),

@@ -1,18 +1,15 @@
-"""Which core and which seat each process of a gunicorn has, and what the others know of its connections."""
+"""Which core and which slot each worker process has, and how many connections."""
 
 from __future__ import annotations
 
 import os
 import resource
-from array import array
-from multiprocessing import get_context
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from authsvc.server import balance
-from authsvc.server.balance import SEATS, another_has_fewer, keep_core, leave_seat, take_place, tell
+from authsvc.server.slots import SLOTS, assign, max_connections, pin_to_core
 
 
 def cores_of(available: set[int] | None, processes: int, living: list[int | None], monkeypatch: Any) -> int | None:
@@ -21,9 +18,9 @@ def cores_of(available: set[int] | None, processes: int, living: list[int | None
         monkeypatch.delattr(os, "sched_getaffinity")
     else:
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: available)
-    siblings = {number: SimpleNamespace(core=core, seat=number) for number, core in enumerate(living)}
+    siblings = {number: SimpleNamespace(core=core, slot=number) for number, core in enumerate(living)}
     new = SimpleNamespace()
-    take_place(SimpleNamespace(WORKERS=siblings, num_workers=processes), new)
+    assign(SimpleNamespace(WORKERS=siblings, num_workers=processes), new)
     core: int | None = new.core
     return core
 
@@ -53,7 +50,7 @@ def test_processes_share_the_cores_evenly_where_none_would_be_idle(
 def test_a_process_keeps_the_core_that_it_was_given(core: int | None, kept: list[Any], monkeypatch: Any) -> None:
     calls: list[Any] = []
     monkeypatch.setattr(os, "sched_setaffinity", lambda *arguments: calls.append(arguments))
-    keep_core(SimpleNamespace(core=core))
+    pin_to_core(SimpleNamespace(core=core))
     assert calls == kept
 
 
@@ -65,79 +62,25 @@ def test_a_process_that_may_not_choose_its_core_serves_all_the_same(monkeypatch:
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setaffinity", forbid)
-    keep_core(SimpleNamespace(core=1))
+    pin_to_core(SimpleNamespace(core=1))
     assert asked == [(0, {1})]
 
 
-@pytest.fixture
-def seats(monkeypatch: pytest.MonkeyPatch) -> memoryview:
-    """Seats of this test's own."""
-    made = memoryview(array("I", [0] * SEATS))
-    monkeypatch.setattr(balance, "seats", made)
-    return made
-
-
 @pytest.mark.parametrize(
-    ("taken", "seat"),
+    ("taken", "slot"),
     [
         pytest.param([], 0, id="the first"),
         pytest.param([0, 1], 2, id="beside two"),
         pytest.param([0, 2], 1, id="in the place of one that has died"),
         pytest.param([None, 0], 1, id="beside one that has none"),
-        pytest.param(range(SEATS), None, id="none is left"),
+        pytest.param(range(SLOTS), None, id="none is left"),
     ],
 )
-def test_a_new_process_takes_the_first_free_seat(taken: Any, seat: int | None, seats: memoryview) -> None:
-    seats[:] = array("I", [3] * SEATS)
-    siblings = {number: SimpleNamespace(core=None, seat=taken) for number, taken in enumerate(taken)}
+def test_a_new_process_takes_the_first_free_slot(taken: Any, slot: int | None) -> None:
+    siblings = {number: SimpleNamespace(core=None, slot=taken) for number, taken in enumerate(taken)}
     new = SimpleNamespace()
-    take_place(SimpleNamespace(WORKERS=siblings, num_workers=1), new)
-    assert new.seat == seat
-    assert seats.tolist() == [0 if number == seat else 3 for number in range(SEATS)]  # what a dead one left is gone
-
-
-@pytest.mark.parametrize(
-    ("alive", "connections", "told"), [(True, 0, 1), (True, 16, 17), (False, 16, 0)], ids=["none", "some", "stops"]
-)
-def test_a_process_tells_what_it_has_as_long_as_it_takes_more(
-    alive: bool, connections: int, told: int, seats: memoryview
-) -> None:
-    tell(SimpleNamespace(seat=2, nr_conns=connections, alive=alive))
-    assert seats.tolist()[:4] == [0, 0, told, 0]
-
-
-def test_a_process_without_a_seat_tells_nothing(seats: memoryview) -> None:
-    seats[:] = array("I", [3] * SEATS)
-    tell(SimpleNamespace(seat=None, nr_conns=8, alive=True))
-    leave_seat(SimpleNamespace(seat=None))
-    assert set(seats) == {3}
-
-
-@pytest.mark.parametrize(
-    ("mine", "told", "waits"),
-    [
-        pytest.param(0, [], False, id="nobody has told yet"),
-        pytest.param(0, [1, 1], False, id="nobody has any"),
-        pytest.param(1, [2, 1], True, id="another has none"),
-        pytest.param(3, [4, 3], True, id="one fewer of three"),
-        pytest.param(8, [9, 7], True, id="two fewer of eight"),
-        pytest.param(8, [9, 8], False, id="one fewer of eight is as good as even"),
-        pytest.param(8, [9, 0, 17], False, id="one that takes no more does not count"),
-        pytest.param(8, [9, 17, 0, 2], True, id="the one that has fewest counts"),
-    ],
-)
-def test_a_process_waits_for_one_that_has_fewer(mine: int, told: list[int], waits: bool, seats: memoryview) -> None:
-    seats[: len(told)] = array("I", told)
-    assert another_has_fewer(SimpleNamespace(nr_conns=mine)) is waits
-
-
-def test_all_processes_see_the_same_seats() -> None:
-    balance.seats[SEATS - 1] = 0
-    child = get_context("fork").Process(target=balance.seats.__setitem__, args=(SEATS - 1, 5))
-    child.start()
-    child.join(60)
-    assert balance.seats[SEATS - 1] == 5
-    balance.seats[SEATS - 1] = 0
+    assign(SimpleNamespace(WORKERS=siblings, num_workers=1), new)
+    assert new.slot == slot
 
 
 @pytest.mark.parametrize(
@@ -157,4 +100,4 @@ def test_a_process_has_as_many_connections_as_it_has_descriptors_for(
     limits: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, pair: limits.append(pair))
-    assert (balance.connections(), limits) == (connections, asked)
+    assert (max_connections(), limits) == (connections, asked)
