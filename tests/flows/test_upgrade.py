@@ -1,8 +1,9 @@
-"""New code and settings under load: no request fails, and what would not start changes nothing."""
+"""docs/upgrading.md: under load no request fails, what would not start changes nothing, migrations can be reverted."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -242,3 +243,36 @@ def test_a_restart_behind_a_socket_of_systemd_fails_no_request(installation: Ins
                 assert old.wait(40) == 0
                 stack.enter_context(running(start()))
                 assert installation.always(("9.9.9", 403))
+
+
+@pytest.fixture
+def migrated(tmp_path: Path, new_database: Callable[[], str]) -> Server:
+    """A database of its own that is up to date; nothing serves it."""
+    migrated = Server(tmp_path, new_database())
+    migrated.http.close()
+    migrated.migrate()
+    return migrated
+
+
+def revert(server: Server, app: str, target: str) -> str:
+    """Revert an app's migrations down to one of them, and return the last line of what failed, or ""."""
+    reverted = server.manage("migrate", app, target, "-v0")
+    return reverted.stderr.strip().rpartition("\n")[2] if reverted.returncode else ""
+
+
+def test_migrations_are_reverted_and_applied_again_with_rows_in_the_tables(migrated: Server) -> None:
+    operator = migrated.operator()
+    assert migrated.manage("issue_api_key", "--user", operator, "--name", "nightly export").returncode == 0
+    for app in ("apikeys", "accounts", "audit"):
+        assert revert(migrated, app, "0001") == ""
+    migrated.migrate()
+    listed = migrated.manage("list_api_keys", "--user", operator, "--json")
+    assert [key["name"] for key in json.loads(listed.stdout)] == ["nightly export"]
+
+
+def test_a_service_account_keeps_its_migration_from_being_reverted(migrated: Server) -> None:
+    assert migrated.manage("issue_api_key", "--service", "ci", "--name", "deploy").returncode == 0
+    assert revert(migrated, "apikeys", "0001") == ""
+    assert "email" in revert(migrated, "accounts", "0002")
+    migrated.migrate()
+    assert [key["name"] for key in json.loads(migrated.manage("list_api_keys", "--json").stdout)] == ["deploy"]
