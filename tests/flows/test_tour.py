@@ -1,4 +1,4 @@
-"""The README's tour is run as it stands, and what it says is compared with what is printed."""
+"""The tours of README.md and docs/tour.md are run as they stand, and what they print is compared."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ DOCUMENT = """
 exit 1
 ```
 
-## Five-minute tour
+## Tour
 ```console
 $ make run
 ```
@@ -46,9 +46,9 @@ exit 2
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str]) -> Iterator[Server]:
-    """A server where nobody has been before, as the reader's own."""
+    """A server where nobody has been before, as the reader's own, who may take both tours."""
     running = Server(tmp_path_factory.mktemp("server"), new_database())
     running.migrate()
     running.start()
@@ -56,20 +56,30 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], s
     assert running.stop() == 0
 
 
-def test_the_readmes_tour_does_what_it_says(fresh: Server, tmp_path: Path) -> None:
-    readme = tour.section((ROOT / "README.md").read_text(encoding="utf-8"), "Five-minute tour")
+def outcomes(text: str, server: Server, folder: Path) -> list[tuple[str, str]]:
+    """Run a text's blocks against a server and return the documented and the printed output of each that has both."""
     manage = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'manage.py'))}"
-    found = tour.steps(readme.replace("http://127.0.0.1:8000", fresh.url).replace(".venv/bin/python manage.py", manage))
-    printed = tour.run([step.code for step in found], tmp_path, {**fresh.environment, "NO_PROXY": "127.0.0.1"})
-    compared = [
-        (step.expected, output) for step, output in zip(found, printed, strict=True) if step.expected is not None
-    ]
-    assert compared
+    found = tour.steps(text.replace("http://127.0.0.1:8000", server.url).replace(".venv/bin/python manage.py", manage))
+    printed = tour.run([step.code for step in found], folder, {**server.environment, "NO_PROXY": "127.0.0.1"})
+    return [(step.expected, output) for step, output in zip(found, printed, strict=True) if step.expected is not None]
+
+
+def test_the_readmes_ten_lines_do_what_they_say(fresh: Server, tmp_path: Path) -> None:
+    section = tour.section((ROOT / "README.md").read_text(encoding="utf-8"), "Tour")
+    (step,) = tour.steps(section)
+    assert len(step.code.splitlines()) == 10
+    (compared,) = outcomes(section, fresh, tmp_path)
+    assert tour.matches(*compared), compared
+
+
+def test_the_tour_does_what_it_says(fresh: Server, tmp_path: Path) -> None:
+    compared = outcomes((ROOT / "docs" / "tour.md").read_text(encoding="utf-8"), fresh, tmp_path)
+    assert len(compared) > 10
     assert [pair for pair in compared if not tour.matches(*pair)] == []
 
 
 def test_the_tour_is_the_shell_blocks_of_its_section(tmp_path: Path) -> None:
-    silent, spoken = tour.steps(tour.section(DOCUMENT, "Five-minute tour"))
+    silent, spoken = tour.steps(tour.section(DOCUMENT, "Tour"))
     assert (silent.code, silent.expected) == ("## this is no heading\nNAME=world\n", None)
     assert spoken.expected == "Hello, world. Your key is ….\nBye.\n"
     nothing, hello = tour.run([silent.code, spoken.code], tmp_path, dict(os.environ))
@@ -107,5 +117,5 @@ def test_the_first_block_that_fails_is_named(tmp_path: Path, code: str) -> None:
 
 def test_a_document_without_the_section_is_no_success() -> None:
     with pytest.raises(AssertionError, match="there is no heading"):
-        tour.section("# A project\n", "Five-minute tour")
-    assert tour.section("## Five-minute tour\nGo.\n", "Five-minute tour") == "Go.\n"
+        tour.section("# A project\n", "Tour")
+    assert tour.section("## Tour\nGo.\n", "Tour") == "Go.\n"
