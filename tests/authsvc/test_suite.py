@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,17 +60,3 @@ def test_a_wait_without_a_deadline_is_found() -> None:
 
 def test_every_test_has_a_time_limit(request: pytest.FixtureRequest) -> None:
     assert 60 <= float(request.config.getini("timeout")) <= 600
-
-
-PROSE = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "clients" / "python" / "README.md"]
-LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
-FILE = re.compile(r"`((?:authsvc|accounts|apikeys|audit|gateway|protected|tests|bench|deploy|docs|clients)/[\w./-]*)`")
-
-
-@pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_file_that_the_documents_name_exists(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    links = [path.parent / found for found in LINK.findall(text)]
-    assert [
-        str(found) for found in [*links, *(ROOT / found for found in FILE.findall(text))] if not found.exists()
-    ] == []
