@@ -40,6 +40,8 @@ NEEDS = {
     "the Dockerfile's lint (no hadolint)": shutil.which("hadolint", path=PLACES),
     "tokens in Node (TEST_JOSE is not set)": os.environ.get("TEST_JOSE") and shutil.which("node"),
     "TypeScript (TEST_TYPESCRIPT is not set)": os.environ.get("TEST_TYPESCRIPT") and shutil.which("node"),
+    "the guard in Go (no go)": shutil.which("go"),
+    "the guard in Express (no node)": shutil.which("node"),
     "OAuth by curl (no curl)": shutil.which("curl"),
     "a generated client (TEST_OPENAPI_GENERATOR is not set)": os.environ.get("TEST_OPENAPI_GENERATOR"),
 }
