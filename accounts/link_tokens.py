@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.http import base36_to_int, int_to_base36
 
-from accounts.jwt.tokens import MAX_ID
 from accounts.models import User
+from authsvc.ids import MAX_ID
 
 MESSAGES = {
     "invalid": "This link is not valid.",

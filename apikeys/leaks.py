@@ -21,14 +21,14 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from rest_framework import exceptions
 
-from apikeys import keys, rules, services
+from apikeys import keys, services, validators
 from apikeys.queries import key_by_digest
 from audit.events import Event
 from authsvc import mail
 from authsvc.api.fields import unknown_fields
 
 KEY_ID, SIGNATURE = "Github-Public-Key-Identifier", "Github-Public-Key-Signature"
-MOST_TOKENS = 1000  # of one report
+MAX_TOKENS = 1000  # of one report
 
 # What reading the file of keys can raise where it is not one.
 WRONG_FILE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm)
@@ -61,8 +61,8 @@ def read_report(data: Any, *, signed: bool) -> list[Leak]:
     if isinstance(data, list):
         if not signed:
             raise ValidationError({SIGNATURE: ValidationError("The signature is not GitHub's.", code="invalid")})
-        if len(data) > MOST_TOKENS:
-            raise ValidationError({"body": ValidationError(f"At most {MOST_TOKENS} in a report.", code="max_length")})
+        if len(data) > MAX_TOKENS:
+            raise ValidationError({"body": ValidationError(f"At most {MAX_TOKENS} in a report.", code="max_length")})
         # An entry of a form that is not known yet must not keep the keys beside it alive.
         return [from_github(item) for item in data if isinstance(item, dict) and isinstance(item.get("token"), str)]
     if not isinstance(data, dict):
@@ -126,7 +126,9 @@ def revoke_leaked(leak: Leak) -> None:
     key = key_by_digest(keys.digest(leak.text)) if keys.is_well_formed(leak.text) else None
     if key is None or (key.secret.retires_at is not None and key.secret.retires_at <= timezone.now()):
         return  # unknown, or a secret that a rotation has ended: it opens nothing, and the key need not die for it
-    source = "".join(letter for letter in leak.source if rules.is_printable(letter))[: rules.REASON_LENGTH].strip()
+    source = "".join(letter for letter in leak.source if validators.is_printable(letter))[
+        : validators.REASON_LENGTH
+    ].strip()
     if services.revoke_key(key=key, reason=source, event=Event.KEY_REVOKED_LEAK) and key.owner.email:
         prefix = leak.text[: -keys.CHECKSUM_LENGTH - keys.RANDOM_LENGTH + keys.SHOWN_LENGTH]
         text = MAIL.format(prefix=prefix, name=key.name, id=key.pk, source=source)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import sessions, users
 from accounts.signals import OwnedKey, OwnedKeys
-from apikeys import rules
+from apikeys import validators
 from apikeys.models import APIKey, Status
 from apikeys.queries import keys_of
 from audit import services as audit
@@ -36,7 +36,7 @@ def end_everything(*, owner: User, reason: str = "", actor: User | None = None, 
     its events in a transaction of its own, after the transaction that ends what could make new ones: a call that is cut
     off is repeated. Raises ValidationError on ``reason``.
     """
-    reason = rules.reason(reason)
+    reason = validators.clean_reason(reason)
     with transaction.atomic():
         ended = sessions.end_everywhere(user=owner, reason="everything ended", actor=actor)
         audit.record(Event.USER_EVERYTHING_ENDED, actor=actor, subject=owner, reason=reason)
@@ -48,7 +48,7 @@ def end_everything(*, owner: User, reason: str = "", actor: User | None = None, 
 def revoke_all(*, owner: User, reason: str = "", actor: User | None = None, before: datetime | None = None) -> int:
     """Revoke every key of an owner, or those made before a time, and return how many this call revoked."""
     revoked, last = 0, 0
-    while batch := revoke_batch(owner, last, rules.reason(reason), actor, before):
+    while batch := revoke_batch(owner, last, validators.clean_reason(reason), actor, before):
         revoked, last = revoked + len(batch), batch[-1].pk
     return revoked
 

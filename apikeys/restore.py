@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import restore as accounts
 from accounts.services.restore import REASON, Repeat
-from apikeys import rules, services
+from apikeys import services, validators
 from apikeys.models import APIKey, Secret
 from apikeys.owners import end_everything
 from audit import services as audit
@@ -87,9 +87,9 @@ def find(model: type[models.Model], entry: Entry) -> Any:
 
 def revoke(key: APIKey, entry: Entry) -> str:
     """Revoke a key again, for the reason that it had."""
-    reason = "".join(letter for letter in entry.reason if rules.is_printable(letter)) or REASON
+    reason = "".join(letter for letter in entry.reason if validators.is_printable(letter)) or REASON
     event = Event(entry.event)
-    return "revoked" if services.revoke_key(key=key, reason=reason[: rules.REASON_LENGTH], event=event) else ""
+    return "revoked" if services.revoke_key(key=key, reason=reason[: validators.REASON_LENGTH], event=event) else ""
 
 
 def revoke_rotated(key: APIKey, entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""The bodies of /keys, in and out. Types are checked here; the rules are in rules.py, for commands obey them too."""
+"""The request and response bodies of /keys. They check types; validators.py has the rules, which commands share."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys.models import APIKey, Status
-from apikeys.rules import MOST_NETWORKS, MOST_OVERLAP
+from apikeys.validators import MAX_NETWORKS, MAX_OVERLAP
 from authsvc.api.fields import (
     BoundedChoiceField,
     BoundedListField,
@@ -27,7 +27,7 @@ METADATA = "A JSON object of yours, at most 4 kB."
 
 
 class ScopeField(StrictCharField):
-    """Any text at all, for whether it is a scope is for rules.scopes to say, and on the whole list."""
+    """Any text at all, for whether it is a scope is for validators.clean_scopes to say, and on the whole list."""
 
     def __init__(self) -> None:
         super().__init__(allow_blank=True)
@@ -48,17 +48,17 @@ _LIMIT = r" *[1-9][0-9]{0,6} ?/ ?(second|minute|hour|day) *"
     }
 )
 class RateLimitField(StrictCharField):
-    """Limits as they are written, which rules.py checks."""
+    """Limits as they are written, which validators.py checks."""
 
 
 @extend_schema_field({"type": "integer", "minimum": 1, "description": LIFE})
 class LifeField(StrictIntegerField):
-    """Days that a key lives, which rules.py checks."""
+    """Days that a key lives, which validators.py checks."""
 
 
-@extend_schema_field({"type": "integer", "minimum": 0, "maximum": MOST_OVERLAP, "description": OVERLAP})
+@extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_OVERLAP, "description": OVERLAP})
 class OverlapField(StrictIntegerField):
-    """Seconds that an outgoing secret works, which rules.py checks."""
+    """Seconds that an outgoing secret works, which validators.py checks."""
 
 
 class KeyFields(StrictSerializer):
@@ -66,7 +66,7 @@ class KeyFields(StrictSerializer):
 
     scopes = BoundedListField(child=ScopeField(), max_length=1000, required=False, help_text=SCOPES)
     allowed_ips = BoundedListField(
-        child=StrictCharField(max_length=100), max_length=MOST_NETWORKS, required=False, help_text=ADDRESSES
+        child=StrictCharField(max_length=100), max_length=MAX_NETWORKS, required=False, help_text=ADDRESSES
     )
     rate_limit = RateLimitField(max_length=100, required=False, allow_null=True, allow_blank=True)
     metadata = serializers.DictField(required=False, help_text=METADATA)

@@ -15,7 +15,7 @@ from rest_framework.exceptions import PermissionDenied
 from accounts import authority
 from accounts.models import Session, User
 from accounts.services import sessions
-from apikeys import keys, rules
+from apikeys import keys, validators
 from apikeys.models import APIKey, Secret
 from audit import services as audit
 from audit.events import Event
@@ -48,13 +48,13 @@ def issue_key(
     now = timezone.now()
     key = APIKey(
         owner=owner,
-        name=rules.name(name),
-        scope=rules.scopes(scopes, owner),
+        name=validators.clean_name(name),
+        scope=validators.clean_scopes(scopes, owner),
         created_at=now,
-        expires_at=now + timedelta(days=rules.days(days)),
-        allowed_ips=rules.allowed_ips(allowed_ips),
-        rate_limit=rules.rate_limit(rate_limit),
-        metadata=rules.metadata(metadata or {}),
+        expires_at=now + timedelta(days=validators.clean_days(days)),
+        allowed_ips=validators.clean_allowed_ips(allowed_ips),
+        rate_limit=validators.clean_rate_limit(rate_limit),
+        metadata=validators.clean_metadata(metadata or {}),
     )
     with transaction.atomic():
         if session is not None and not sessions.hold_live(session):
@@ -74,10 +74,10 @@ def add_secret(key: APIKey, now: datetime) -> str:
 
 
 CLEAN: dict[str, Callable[[Any], Any]] = {
-    "name": rules.name,
-    "allowed_ips": rules.allowed_ips,
-    "rate_limit": rules.rate_limit,
-    "metadata": rules.metadata,
+    "name": validators.clean_name,
+    "allowed_ips": validators.clean_allowed_ips,
+    "rate_limit": validators.clean_rate_limit,
+    "metadata": validators.clean_metadata,
     "is_enabled": bool,
 }
 
@@ -90,7 +90,7 @@ def change_key(*, key: APIKey, owner: User, actor: User | None = None, **changes
     """
     columns = {field: CLEAN[field](value) for field, value in changes.items() if field != "scopes"}
     if "scopes" in changes:
-        columns["scope"] = rules.scopes(changes["scopes"], owner)
+        columns["scope"] = validators.clean_scopes(changes["scopes"], owner)
     alive = APIKey.objects.filter(revoked_at__isnull=True)
     with transaction.atomic():
         try:
@@ -98,7 +98,9 @@ def change_key(*, key: APIKey, owner: User, actor: User | None = None, **changes
             key.refresh_from_db(from_queryset=alive.select_for_update())
         except APIKey.DoesNotExist:
             return False
-        changed = {field: value for field, value in columns.items() if rules.differs(getattr(key, field), value)}
+        changed = {
+            field: value for field, value in columns.items() if validators.json_differs(getattr(key, field), value)
+        }
         for field, value in changed.items():
             setattr(key, field, value)
         if changed:
@@ -120,7 +122,7 @@ def record_changes(key: APIKey, changed: set[str], actor: User | None) -> None:
 def revoke_key(*, key: APIKey, reason: str = "", actor: User | None = None, event: Event = Event.KEY_REVOKED) -> bool:
     """End a key and all its secrets for good; say whether this call did it (False: it was revoked before)."""
     alive = APIKey.objects.filter(pk=key.pk, revoked_at__isnull=True)
-    reason = rules.reason(reason)
+    reason = validators.clean_reason(reason)
     revoked = alive.update(revoked_at=timezone.now(), revoked_reason=reason) == 1
     if revoked:
         metrics.revocations.labels("api_key").inc()
@@ -150,7 +152,7 @@ def rotate_key(
     """
     if not may_rotate(key=key, actor=actor):
         raise exceptions.PermissionDenied(NOT_YOURS)
-    overlap, now = timedelta(seconds=rules.overlap(overlap_seconds)), timezone.now()
+    overlap, now = timedelta(seconds=validators.clean_overlap(overlap_seconds)), timezone.now()
     alive = APIKey.objects.filter(pk=key.pk, revoked_at__isnull=True)
     if not alive.update(retire_on_first_use=retire_on_first_use):
         return None
@@ -159,9 +161,9 @@ def rotate_key(
     if used is not None and used.pk != outgoing.pk:
         refuse_ended(used)
     if in_force is not None and in_force != outgoing.pk:
-        raise rules.invalid("in_force", "rotated", "The key has been rotated meanwhile; nothing was changed.")
+        raise validators.field_error("in_force", "rotated", "The key has been rotated meanwhile; nothing was changed.")
     key.refresh_from_db(fields=["expires_at"])
-    days = None if expires_in_days is None else timedelta(days=rules.days(expires_in_days))
+    days = None if expires_in_days is None else timedelta(days=validators.clean_days(expires_in_days))
     # The outgoing secret keeps the end that it had: a new life of the key is the new secret's alone.
     ends = min(now + overlap, key.expires_at)
     key.expires_at = now + (days or key.expires_at - outgoing.created_at)

@@ -20,6 +20,7 @@ from django.utils.dateparse import parse_datetime
 
 from audit.events import Event
 from audit.models import AuditEvent
+from authsvc.ids import parse_id
 from authsvc.request.context import mask
 from authsvc.telemetry import logs
 
@@ -168,8 +169,8 @@ def parse_plain(text: str) -> Entry | None:
         return None
     if event == Event.USER_DISABLED:
         return Entry(event, subject_type="user", subject_name=name)
-    is_id = name.isascii() and name.isdecimal() and len(name) < 19
-    return Entry(event, subject_type="apikey", subject_id=int(name)) if is_id else None
+    key_id = parse_id(name)
+    return None if key_id is None else Entry(event, subject_type="apikey", subject_id=key_id)
 
 
 def parse_json(text: str) -> Entry | None:

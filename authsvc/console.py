@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -23,6 +23,8 @@ from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from unfold.admin import ModelAdmin
+
+from authsvc.ids import parse_id
 
 MAX_SEARCH = 200  # characters that a search keeps
 MAX_PASTED = 4096  # characters of a pasted text that are looked at: a whole curl line
@@ -62,11 +64,6 @@ def find_credential(text: str) -> models.Model | None:
     return None
 
 
-def is_id(text: str | None) -> TypeGuard[str]:
-    """Return whether a text can be the id of a row."""
-    return text is not None and text.isascii() and text.isdecimal() and len(text) < 19
-
-
 class RowsField(ModelMultipleChoiceField):
     """Rows, chosen by their ids. What is not an id is an error, and not a failure of the database's driver."""
 
@@ -81,7 +78,7 @@ class RowsField(ModelMultipleChoiceField):
     def validate_ids(self, value: list[str]) -> None:
         """Raise ValidationError for a list with a value that cannot be the id of a row."""
         for pk in value:
-            if not is_id(pk):
+            if parse_id(pk) is None:
                 raise ValidationError(
                     self.error_messages["invalid_pk_value"], code="invalid_pk_value", params={"pk": pk[:MAX_SHOWN]}
                 )
@@ -200,7 +197,7 @@ class ConsoleAdmin(ModelAdmin):
     def response_action(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         """Refuse a choice of rows that is none; Django would fail on it."""
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if all(map(is_id, chosen)):
+        if None not in map(parse_id, chosen):
             answer: HttpResponse | None = super().response_action(request, queryset)
             return answer
         self.message_user(request, f"That is no choice of {self.opts.verbose_name_plural}.", messages.ERROR)

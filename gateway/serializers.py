@@ -8,7 +8,7 @@ from authsvc.api.fields import BoundedListField, StrictCharField, StrictRegexFie
 from authsvc.api.openapi import OAuthForm
 from gateway.exchange import ACCESS_TOKEN
 
-MOST_TOKENS = 100
+MAX_TOKENS = 100
 
 
 AUDIENCE = "An audience has 1 to 200 printable ASCII characters and no spaces."
@@ -30,8 +30,8 @@ class IntrospectRequest(StrictSerializer):
     tokens = BoundedListField(
         child=OpaqueField(),
         required=False,
-        max_length=MOST_TOKENS,
-        help_text=f"Up to {MOST_TOKENS} of them, instead of `token`.",
+        max_length=MAX_TOKENS,
+        help_text=f"Up to {MAX_TOKENS} of them, instead of `token`.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, Us
 
 from accounts.models import Role, Scope, User
 from accounts.services import passwords
-from authsvc.console import is_id
+from authsvc.ids import parse_id
 
 SPARE = 10  # values of a field beyond the rows that there are: some may have been deleted while the page was open
 
@@ -62,7 +62,7 @@ class EditForm:
         if not is_our_page:
             stored = getattr(self.instance, name) if self.instance.pk else None
             return set(stored.values_list("pk", flat=True)) if stored and name in self.data else set()
-        return {int(pk) for pk in self.data.getlist(bound.html_initial_name) if is_id(pk)}
+        return {pk for pk in map(parse_id, self.data.getlist(bound.html_initial_name)) if pk is not None}
 
 
 class UserForm(EditForm, UserChangeForm):

@@ -22,13 +22,13 @@ from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from accounts.jwt import bindings, keyring
 from accounts.jwt.decoder import decoder
 from accounts.models import Session, User
+from authsvc.ids import parse_id
 from authsvc.problems import InvalidCredential
 
 MAX_LENGTH = 16_000  # characters; what fits into a header field of 16 KiB beside its name and scheme
 # Three parts in base64url without padding (RFC 7515, section 7.1); the decoder beneath would take others too.
 FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 LONGEST_HEAD = 200  # characters of the header of a token of ours
-MAX_ID = 2**63 - 1  # what the database's bigint holds
 ISSUER = "authsvc"
 EXCHANGED_LIFETIME = timedelta(minutes=5)  # of the tokens that a key is exchanged for, at most
 
@@ -126,10 +126,10 @@ class OwnToken:
 
     def number(self, claim: str) -> int:
         """Return a claim that is a whole number, written as a string."""
-        text = self.get(claim)  # type: ignore[attr-defined]  # simplejwt's token, which this is mixed into, has it
-        if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20):
+        found = parse_id(self.get(claim))  # type: ignore[attr-defined]  # simplejwt's token, which this is mixed into
+        if found is None:
             raise InvalidCredential(f"claim {claim}", scheme=self.scheme)
-        return min(int(text), MAX_ID)
+        return found
 
 
 class AccessToken(OwnToken, tokens.AccessToken):

@@ -25,7 +25,8 @@ from apikeys.admin.rotation import RotationPages
 from apikeys.filters import ExpiryFilter, StatusFilter
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret
 from audit.models import AuditEvent
-from authsvc.console import ConsoleAdmin, Large, ReadOnly, credential_finders, is_id, search_words
+from authsvc.console import ConsoleAdmin, Large, ReadOnly, credential_finders, search_words
+from authsvc.ids import parse_id
 from authsvc.problems import InvalidCredential
 
 SHOWN_EVENTS = 50
@@ -37,10 +38,10 @@ def find_key(text: str) -> APIKey | None:
     if keys.is_well_formed(text):
         return queries.key_by_digest(keys.digest(text))
     try:
-        key_id = tokens.read_access_token(text).key_id
+        key_id = parse_id(tokens.read_access_token(text).key_id)
     except InvalidCredential:
         return None
-    return APIKey.objects.filter(pk=key_id).first() if is_id(key_id) else None
+    return None if key_id is None else APIKey.objects.filter(pk=key_id).first()
 
 
 credential_finders.append(find_key)
@@ -75,7 +76,7 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
     )
     inlines = (SecretsOfKey,)
     actions = ("revoke_selected",)
-    actions_detail = ("switch_one", "rotate_one", "ask_one", "revoke_one")
+    actions_detail = ("toggle_enabled", "rotate_one", "ask_one", "revoke_one")
 
     def get_urls(self) -> list[URLPattern]:
         secret_page = self.admin_site.admin_view(self.secret_page)
@@ -140,7 +141,7 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
         return key
 
     @action(description="Enable or disable", url_path="switch", permissions=["revoke"], icon="pause")
-    def switch_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def toggle_enabled(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then disable a key, or enable it again."""
         key = self.key_or_404(request, object_id)
         back = reverse("admin:apikeys_apikey_change", args=[key.pk])

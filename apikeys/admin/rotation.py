@@ -13,7 +13,8 @@ from unfold.decorators import action
 from accounts.authentication import user_of
 from apikeys import reminders, services
 from apikeys.models import APIKey, Secret
-from authsvc.console import HttpResponseSeeOther, is_id
+from authsvc.console import HttpResponseSeeOther
+from authsvc.ids import parse_id
 from authsvc.web import one_time
 
 
@@ -28,14 +29,15 @@ class RotationPages:
         """Return whether this operator may rotate keys, and this one."""
         if not request.user.has_perm("apikeys.revoke_apikey"):
             return False
-        key = APIKey.objects.select_related("owner").filter(pk=object_id).first() if is_id(object_id) else None
+        key = key_with_id(object_id)
         return key is None or services.may_rotate(key=key, actor=user_of(request))
 
     def has_ask_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Return whether this operator may ask the owner of this key to rotate it."""
         if not request.user.has_perm("apikeys.revoke_apikey"):
             return False
-        return not is_id(object_id) or not APIKey.objects.filter(pk=object_id, owner__is_service=True).exists()
+        key = key_with_id(object_id)
+        return key is None or not key.owner.is_service
 
     @action(description="Rotate…", url_path="rotate", permissions=["rotate"], icon="autorenew")
     def rotate_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -46,9 +48,9 @@ class RotationPages:
         try:
             plaintext = services.rotate_key(
                 key=key,
-                overlap_seconds=number(request.POST.get("overlap", str(services.OVERLAP))),
+                overlap_seconds=parse_number(request.POST.get("overlap", str(services.OVERLAP))),
                 actor=user_of(request),
-                in_force=number(request.POST.get("in_force", "")),
+                in_force=parse_number(request.POST.get("in_force", "")),
             )
         except ValidationError as refusal:
             return self.rotation_page(request, key, " ".join(refusal.messages), status=400)
@@ -99,12 +101,17 @@ class RotationPages:
         return HttpResponseRedirect(page_of(key))
 
 
+def key_with_id(text: str | None) -> APIKey | None:
+    key_id = parse_id(text)
+    return None if key_id is None else APIKey.objects.select_related("owner").filter(pk=key_id).first()
+
+
 def page_of(key: APIKey) -> str:
     """Return the address of a key's page."""
     return reverse("admin:apikeys_apikey_change", args=[key.pk])
 
 
-def number(text: str) -> int:
+def parse_number(text: str) -> int:
     """Return a whole number that was typed, or one that is out of every range."""
-    text = text.strip()
-    return int(text) if is_id(text) else -1
+    found = parse_id(text.strip())
+    return -1 if found is None else found

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission
 from accounts.jwt import keyring
 from accounts.models import Scope, User
 from accounts.services import administration
-from apikeys import rules
+from apikeys import validators
 from audit.events import Event
 from audit.journal import Entry, parse_json
 from audit.models import AuditEvent
@@ -57,8 +57,8 @@ def test_keys_that_another_thread_has_read_meanwhile_are_not_read_again(
 
 
 def test_more_networks_than_a_key_can_have_are_refused() -> None:
-    with pytest.raises(rules.ValidationError):
-        rules.allowed_ips(["10.0.0.1"] * (rules.MOST_NETWORKS + 1))
+    with pytest.raises(validators.ValidationError):
+        validators.clean_allowed_ips(["10.0.0.1"] * (validators.MAX_NETWORKS + 1))
 
 
 def test_a_plain_line_has_no_time_and_another_line_is_none() -> None:

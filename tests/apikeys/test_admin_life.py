@@ -20,7 +20,7 @@ from audit.models import AuditEvent
 from tests.conftest import Api
 from tests.factories import UserFactory, make_key, token_of
 
-ACTIONS = ("switch_one", "rotate_one", "revoke_one")
+ACTIONS = ("toggle_enabled", "rotate_one", "revoke_one")
 LIST = "/admin/apikeys/apikey/"
 
 
@@ -68,13 +68,13 @@ def clerk(*permissions: str) -> Client:
 
 def test_an_operator_disables_a_key_and_enables_it_again(api: Api, operator: Client, alice: User) -> None:
     key, plaintext = make_key(alice)
-    asked = operator.get(page_of(key, "switch_one"))
+    asked = operator.get(page_of(key, "toggle_enabled"))
     assert (asked.status_code, "no-store" in asked["Cache-Control"], opens(api, plaintext)) == (200, True, True)
     assert 'name="enable" value="no"' in asked.content.decode()
-    done = operator.post(page_of(key, "switch_one"), {"enable": "no"})
+    done = operator.post(page_of(key, "toggle_enabled"), {"enable": "no"})
     assert (done.status_code, done["Location"], opens(api, plaintext)) == (302, page_of(key), False)
-    assert 'name="enable" value="yes"' in operator.get(page_of(key, "switch_one")).content.decode()
-    operator.post(page_of(key, "switch_one"), {"enable": "yes"})
+    assert 'name="enable" value="yes"' in operator.get(page_of(key, "toggle_enabled")).content.decode()
+    operator.post(page_of(key, "toggle_enabled"), {"enable": "yes"})
     assert (opens(api, plaintext), history()) == (True, ["Disabled.", "Enabled."])
     events = AuditEvent.objects.filter(actor_name="operator", subject_id=key.pk).order_by("id")
     assert [event.event for event in events] == ["api_key:disabled", "api_key:enabled"]
@@ -82,7 +82,7 @@ def test_an_operator_disables_a_key_and_enables_it_again(api: Api, operator: Cli
 
 def test_a_revoked_key_is_neither_switched_nor_rotated(operator: Client, alice: User, robot: User) -> None:
     key, _ = make_key(alice, is_enabled=False, revoked_at=timezone.now())
-    switched = operator.post(page_of(key, "switch_one"), {"enable": "yes"}, follow=True)
+    switched = operator.post(page_of(key, "toggle_enabled"), {"enable": "yes"}, follow=True)
     assert "The key is revoked and cannot be changed." in switched.content.decode()
     robots, _ = make_key(robot, revoked_at=timezone.now())
     rotated = operator.post(page_of(robots, "rotate_one"), rotation(operator, robots))

@@ -179,7 +179,7 @@ def test_an_empty_array_is_thanked_for_where_it_is_signed(api: Api, db: None, ke
 
 def test_a_report_that_is_too_long_is_not_accepted_in_part(api: Api, alice: User, keys_file: Path) -> None:
     _, plaintext = make_key(alice)
-    response = github(api, [{"token": "junk"}] * leaks.MOST_TOKENS + [{"token": plaintext}])
+    response = github(api, [{"token": "junk"}] * leaks.MAX_TOKENS + [{"token": plaintext}])
     # Either answer is true; "accepted", and the last key lives on, is not.
     assert (response.status_code, opens(api, plaintext)) in {(202, False), (400, True), (413, True)}
 

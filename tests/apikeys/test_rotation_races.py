@@ -16,7 +16,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from apikeys import keys, last_use, rules, services, views
+from apikeys import keys, last_use, services, validators, views
 from apikeys.models import APIKey, Secret
 from apikeys.queries import key_by_digest
 from audit.models import AuditEvent
@@ -205,7 +205,7 @@ def test_a_use_that_is_noted_while_its_key_is_rotated_waits_and_neither_fails(
     began = timezone.now()
     for rows in (APIKey.objects.filter(pk=key.pk), Secret.objects.filter(api_key=key)):
         rows.update(last_used_at=hours and began - timedelta(hours=hours))
-    rotating, days = Event(), rules.days
+    rotating, days = Event(), validators.clean_days
 
     def held(number: int) -> int:
         """Stop the rotation, which has the key's row by now and not yet the secrets', until the use has come to it."""
@@ -217,7 +217,7 @@ def test_a_use_that_is_noted_while_its_key_is_rotated_waits_and_neither_fails(
         rotating.wait(30)
         return use(plaintext)
 
-    monkeypatch.setattr(rules, "days", held)
+    monkeypatch.setattr(validators, "clean_days", held)
     rotate: Callable[[], Any] = lambda: services.rotate_key(key=key, expires_in_days=5)  # noqa: E731
     new, status = at_once([rotate, late_use])
     assert (status, use(plaintext), use(new)) == (200, 200, 200)

@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.models.roles import role_validator, scope_validator
 from accounts.models.users import username_validator
 from accounts.services.mail_links import reset_tokens
-from apikeys import keys, rules
+from apikeys import keys, validators
 from audit import journal
 from audit.services import printable
 from authsvc import problems
@@ -84,13 +84,13 @@ READERS: tuple[Callable[[str], Any], ...] = (
     name_of_a_user,
     password,
     reset_tokens.find,
-    rules.name,
-    rules.reason,
-    rules.is_invisible,
-    rules.rate_limit,
+    validators.clean_name,
+    validators.clean_reason,
+    validators.is_invisible,
+    validators.clean_rate_limit,
     rates.canonical,
-    lambda text: rules.allowed_ips([text]),
-    lambda text: rules.metadata({"a": text}),
+    lambda text: validators.clean_allowed_ips([text]),
+    lambda text: validators.clean_metadata({"a": text}),
     lambda text: addresses.client_address("127.0.0.1", text, 1),
     lambda text: addresses.client_address("127.0.0.1", text, 3),
     addresses.parse,

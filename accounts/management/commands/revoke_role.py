@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.core.management.base import CommandError
 
-from accounts.lookup import find_user
+from accounts.commands import find_user
 from accounts.services import roles
 from authsvc.commands import SentenceCommand
 

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.lookup import find_user
+from accounts.commands import find_user
 from apikeys.owners import end_everything
 from authsvc.commands import SentenceCommand
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from accounts.lookup import find_user
+from accounts.commands import find_user
 from accounts.models import User
 from accounts.services.registration import make_service_account
 from apikeys import serializers, services

@@ -40,12 +40,12 @@ class Command(SentenceCommand):
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return rows as aligned columns under a heading."""
-    shown = [{**row, "status": row["status"] if opens(row) else "disabled"} for row in rows]
+    shown = [{**row, "status": display_status(row)} for row in rows]
     lines = [COLUMNS, *(tuple(str(row[c] or "-") for c in COLUMNS) for row in shown)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
-def opens(row: dict[str, Any]) -> bool:
-    """Say whether a row's status tells all: whoever reads "active" of a key that is switched off is misled."""
-    return bool(row["is_enabled"]) or row["status"] != Status.ACTIVE
+def display_status(row: dict[str, Any]) -> str:
+    """Return a row's status, or "disabled" for an active key that is not enabled."""
+    return row["status"] if row["is_enabled"] or row["status"] != Status.ACTIVE else "disabled"

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from apikeys import keys, services
-from apikeys.lookup import find_key
+from apikeys.commands import find_key
 from apikeys.models import APIKey
 from apikeys.queries import key_by_digest
 from authsvc.commands import SentenceCommand

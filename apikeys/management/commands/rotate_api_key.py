@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from apikeys import rules, services
-from apikeys.lookup import find_key
+from apikeys import services, validators
+from apikeys.commands import find_key
 from apikeys.models import APIKey
 from authsvc.commands import SentenceCommand, whole_number
 
@@ -25,8 +25,8 @@ class Command(SentenceCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         key, given = find_key(options["id"]), options["overlap"]
         overlap = services.OVERLAP if given is None else whole_number("--overlap", given)
-        if not 0 <= overlap <= rules.MOST_OVERLAP:
-            raise CommandError(f"--overlap must be from 0 to {rules.MOST_OVERLAP} seconds.")
+        if not 0 <= overlap <= validators.MAX_OVERLAP:
+            raise CommandError(f"--overlap must be from 0 to {validators.MAX_OVERLAP} seconds.")
         plaintext = services.rotate_key(key=key, overlap_seconds=overlap)
         if plaintext is None:
             raise CommandError(f"Key {key.pk} ({key.name}) is revoked and cannot be rotated.")
