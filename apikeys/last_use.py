@@ -27,7 +27,7 @@ note_both = PreparedUpdate(
 )
 
 
-def record_use(*, key: APIKey, now: datetime, origin: RequestContext) -> None:
+def update_last_use(*, key: APIKey, now: datetime, context: RequestContext) -> None:
     """Note that a secret of a key was used, unless that was noted within a minute.
 
     The key's row comes first, as in a rotation: two that took the same rows in two orders would wait for each other.
@@ -35,7 +35,7 @@ def record_use(*, key: APIKey, now: datetime, origin: RequestContext) -> None:
     stale = now - RESOLUTION
     if key.secret.last_used_at is not None and key.secret.last_used_at > stale:
         return
-    address = None if origin.address is None else str(origin.address)
+    address = None if context.address is None else str(context.address)
     if key.last_used_at is None and record_first_use(key, now, address):
         return
     of_key, of_secret = (now, address, key.pk, stale), (now, address, key.secret.pk, stale)

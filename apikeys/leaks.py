@@ -124,7 +124,7 @@ def public_keys(path: str) -> dict[str, ec.EllipticCurvePublicKey]:
 def revoke_leaked(leak: Leak) -> None:
     """Revoke the key behind a text, if it is one of ours and alive, and tell its owner; say nothing either way."""
     key = key_by_digest(keys.digest(leak.text)) if keys.is_well_formed(leak.text) else None
-    if key is None or (key.secret.retires_at is not None and key.secret.retires_at <= timezone.now()):
+    if key is None or key.secret.is_retired(timezone.now()):
         return  # unknown, or a secret that a rotation has ended: it opens nothing, and the key need not die for it
     source = "".join(letter for letter in leak.source if validators.is_printable(letter))[
         : validators.REASON_LENGTH

@@ -135,6 +135,10 @@ class Secret(models.Model):
     def __str__(self) -> str:
         return self.prefix
 
+    def is_retired(self, now: datetime) -> bool:
+        """Return whether the secret has been replaced and its overlap is over."""
+        return self.retires_at is not None and self.retires_at <= now
+
     @property
     def binding(self) -> str:
         """What tokens that this secret was exchanged for carry: a hash of the digest, from which neither follows."""

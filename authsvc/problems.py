@@ -34,7 +34,7 @@ BAD_CREDENTIAL = "The credential is not valid."
 NOT_GRANTED = "The credential is good, but it does not grant this."
 TOO_LARGE = "The request body is too large."
 DATABASE_AWAY = "The database cannot be reached; try again shortly."
-DEFAULT_CHALLENGE = 'Bearer realm="authsvc"'
+BEARER_CHALLENGE = 'Bearer realm="authsvc"'
 UNSUPPORTED = "The media type of the request body is not supported."
 OTHER_HOST = "The service does not answer under this Host."
 RENAMED = {413: "Content Too Large", 414: "URI Too Long"}
@@ -139,7 +139,7 @@ def invalid_fields(error: exceptions.ValidationError | DjangoValidationError) ->
 def unauthorized(error: exceptions.APIException, view: APIView, request: Request) -> HttpResponse:
     """Return the 401 of a view, whose challenges name every scheme that it accepts."""
     schemes = [authenticator.authenticate_header(request) or "" for authenticator in view.get_authenticators()]
-    return challenge(error, schemes or [DEFAULT_CHALLENGE])
+    return challenge(error, schemes or [BEARER_CHALLENGE])
 
 
 def challenge(error: exceptions.APIException, schemes: list[str]) -> HttpResponse:

@@ -108,7 +108,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "authsvc.web.middleware.RequestIDMiddleware",
-    "gateway.verification.ForwardAuthMiddleware",
+    "gateway.forward_auth.ForwardAuthMiddleware",
     "authsvc.web.middleware.ApiMiddleware",
     # Only pages pass what follows.
     "django.middleware.security.SecurityMiddleware",

@@ -10,7 +10,7 @@ class GatewayConfig(AppConfig):
     verbose_name = "For other services"
 
     def ready(self) -> None:
-        from accounts import judgement  # noqa: PLC0415  models exist only now
+        from accounts import verification  # noqa: PLC0415  models exist only now
         from gateway import exchange  # noqa: PLC0415  as above
 
-        judgement.origins["client_id"] = exchange.by_key
+        verification.token_verifiers["client_id"] = exchange.verify_key_token

@@ -8,20 +8,19 @@ from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
 from django.core.exceptions import ValidationError
-from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.models import User
-from apikeys.judgement import judge
+from apikeys.authentication import authenticate_key
 from apikeys.models import APIKey
 from authsvc.api.parsers import FormParser
 from authsvc.problems import InvalidCredential
 from authsvc.request.authorization import credentials
-from authsvc.request.context import current
 from gateway.exchange import TOKEN_EXCHANGE
 
 SCHEME = "Basic"
+CHALLENGE = 'Basic realm="authsvc"'
 ClientCredentials = tuple[str | None, str]  # (client_id, secret)
 
 
@@ -30,7 +29,7 @@ class ClientAuthentication(BaseAuthentication):
     2.3.1). Where the view's ``subject_token_authenticates`` says so, also a key as the ``subject_token`` of a token
     exchange (RFC 8693, section 2.1).
 
-    Returns None where there is none of these. Raises what ``judge`` raises, and InvalidCredential for another key's id.
+    Returns None where there is none of these. Raises what ``authenticate_key`` raises.
     """
 
     def authenticate(self, request: Request) -> tuple[User, APIKey] | None:
@@ -38,12 +37,12 @@ class ClientAuthentication(BaseAuthentication):
         if found is None:
             return None
         client_id, text = found
-        key, headers = judge(text, now=timezone.now(), origin=current.get(), key_id=client_id)
+        key, headers = authenticate_key(text, key_id=client_id)
         (request.parser_context or {})["view"].headers.update(headers)
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Basic realm="authsvc"'
+        return CHALLENGE
 
 
 def is_form(request: Request) -> bool:

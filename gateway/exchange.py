@@ -11,9 +11,10 @@ from django.core.exceptions import ValidationError
 from accounts.jwt import bindings
 from accounts.jwt.tokens import EXCHANGED_LIFETIME, AccessToken
 from accounts.models import User
-from apikeys.judgement import admit, refuse_retired
 from apikeys.models import APIKey
 from apikeys.queries import key_by_secret_id
+from apikeys.recording import count_use, record_rejection
+from apikeys.verification import KeyRejected, authorize_use
 from authsvc.problems import InvalidCredential
 from authsvc.request.context import current
 
@@ -21,7 +22,7 @@ TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  RFC 8693, section 3
 
 
-class Exchanged(NamedTuple):
+class ExchangedToken(NamedTuple):
     """What an exchange hands out (RFC 6749, section 5.1)."""
 
     access_token: str
@@ -39,7 +40,7 @@ class KeyToken(AccessToken):
     lifetime = EXCHANGED_LIFETIME
 
 
-def exchange(*, key: APIKey, now: datetime, scope: str | None = None, audience: str = "") -> Exchanged:
+def exchange(*, key: APIKey, now: datetime, scope: str | None = None, audience: str = "") -> ExchangedToken:
     """Return a token for a key that has just been let in, its owner's scopes narrowed to the key's.
 
     ``scope`` is a part of what the key may do, space separated, all of it when None. The token ends with the key or the
@@ -58,30 +59,32 @@ def exchange(*, key: APIKey, now: datetime, scope: str | None = None, audience: 
         token["aud"] = audience or settings.JWT_AUDIENCE
     ends = [end for end in (now + EXCHANGED_LIFETIME, key.expires_at, key.secret.retires_at) if end is not None]
     token["exp"] = int(min(ends).timestamp())
-    return Exchanged(str(token), max(0, token["exp"] - int(now.timestamp())), token["scope"])
+    return ExchangedToken(str(token), max(0, token["exp"] - int(now.timestamp())), token["scope"])
 
 
-def by_key(token: AccessToken, now: datetime) -> User:
-    """Return the owner of the key behind an exchanged token, if the key would be let in itself, now and from here.
+def verify_key_token(token: AccessToken, now: datetime) -> User:
+    """Return the owner of the key that a token was exchanged for, and count a use of the key.
 
-    What the owner may do is narrowed to the token's scopes ∩ the key's ∩ the owner's. Raises what ``admit`` raises.
+    What the owner may do is narrowed to the token's scopes ∩ the key's ∩ the owner's. Raises InvalidCredential where
+    the key itself would be rejected, and RateLimited.
     """
-    key = key_behind(token)
+    key = key_for_token(token)
     try:
-        refuse_retired(key, now)
-        token.headers = admit(key, now=now, origin=current.get())
-    except InvalidCredential as error:
-        raise InvalidCredential(error.reason, scheme=token.scheme) from error
+        authorize_use(key, now=now, context=current.get())
+    except KeyRejected as rejection:
+        record_rejection(key, rejection.outcome, rejection.reason, now=now)
+        raise InvalidCredential(rejection.reason, scheme=token.scheme) from rejection
+    token.headers = count_use(key, now=now)
     key.owner.scopes = key.owner.scopes.intersection(str(token.get("scope", "")).split())
     return key.owner
 
 
-def key_behind(token: AccessToken) -> APIKey:
+def key_for_token(token: AccessToken) -> APIKey:
     """Return the key that a token was given for, with the secret that was used, in whatever state.
 
     Raises InvalidCredential.
     """
-    named = (token.user_id, token.number("client_id"), token.number("secret_id"))
+    named = (token.user_id, token.id_claim("client_id"), token.id_claim("secret_id"))
     key = key_by_secret_id(named[-1])
     if key is None or (key.owner.pk, key.pk, key.secret.pk) != named:
         raise InvalidCredential("key unknown", scheme=token.scheme)

@@ -1,4 +1,4 @@
-"""What other services call with a body: introspection and exchange. Forward auth is in verification.py."""
+"""What other services call with a body: introspection and exchange. Forward auth is in forward_auth.py."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def backend(kind: type[AccessBackend], algorithm: str) -> AccessBackend:
     return kind(algorithm)
 
 
-class OwnToken:
+class ServiceToken:
     """What both kinds of ours have: a user in ``sub`` and a session in ``sid``."""
 
     # The authentication scheme that carries it; "" for one that comes in a body.
@@ -113,18 +113,18 @@ class OwnToken:
     @cached_property
     def user_id(self) -> int:
         """The user's id. Raises InvalidCredential when it cannot be one."""
-        return self.number("sub")
+        return self.id_claim("sub")
 
     @property
     def session_id(self) -> int:
         """The session's id. Raises InvalidCredential when it cannot be one."""
-        return self.number("sid")
+        return self.id_claim("sid")
 
-    def is_of(self, session: Session) -> bool:
+    def belongs_to(self, session: Session) -> bool:
         """Say whether it was issued for a session, and not for another that had the same id before a restore."""
         return self.user_id == session.user_id and bindings.is_bound(self, session.binding)
 
-    def number(self, claim: str) -> int:
+    def id_claim(self, claim: str) -> int:
         """Return a claim that is a whole number, written as a string."""
         found = parse_id(self.get(claim))  # type: ignore[attr-defined]  # simplejwt's token, which this is mixed into
         if found is None:
@@ -132,7 +132,7 @@ class OwnToken:
         return found
 
 
-class AccessToken(OwnToken, tokens.AccessToken):
+class AccessToken(ServiceToken, tokens.AccessToken):
     """A short-lived bearer token; it carries roles and scopes for readers elsewhere, this service asks its database."""
 
     scheme = "Bearer"
@@ -166,7 +166,7 @@ class AccessToken(OwnToken, tokens.AccessToken):
         return set(names)
 
 
-class RefreshToken(OwnToken, tokens.RefreshToken):  # type: ignore[misc]  # the stubs of its bases disagree
+class RefreshToken(ServiceToken, tokens.RefreshToken):  # type: ignore[misc]  # the stubs of its bases disagree
     """The longer-lived token that a new pair is asked for with, once; its life counts from the login."""
 
     @property
@@ -225,7 +225,7 @@ def read_access_token(encoded: str) -> AccessToken:
     return token
 
 
-def refuse_others(token: AccessToken, audience: str = "") -> None:
+def check_audience(token: AccessToken, audience: str = "") -> None:
     """Raise InvalidCredential for a token that is for somebody else than ``audience``, or, without one, this service.
 
     A token for nobody in particular passes, unless this service is one that tokens must be for.

@@ -76,7 +76,7 @@ def exchange(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
     # The session's row is what a logout, a password change and a disabled user write too: one comes after the other.
     alive = spent and Session.objects.live(now).filter(pk=token.session_id).update(last_used_at=now, **client())
     session = session_by_id(token.session_id) if alive else None
-    if session is None or not token.is_of(session) or not session.user.is_active:
+    if session is None or not token.belongs_to(session) or not session.user.is_active:
         transaction.set_rollback(True)
         return None
     RefreshToken.objects.filter(session=session, spent_at__lt=now - REMEMBERED).delete()
@@ -93,7 +93,7 @@ def end_if_stolen(token: tokens.RefreshToken, now: datetime) -> None:
         return
     session = Session.objects.select_related("user").filter(pk=token.session_id).first()
     # A token from before a restore may name a session that is somebody else's by now.
-    if session is not None and token.is_of(session) and close(session, "refresh token reused"):
+    if session is not None and token.belongs_to(session) and close(session, "refresh token reused"):
         audit.record(Event.SESSION_REFRESH_REUSED, subject=session, reason="a spent refresh token was shown again")
 
 
@@ -105,7 +105,7 @@ def log_out(*, encoded: str) -> None:
     shown = recent.filter(digest=token.digest, session=token.session_id).select_related("session__user").first()
     if (
         shown is None
-        or not token.is_of(shown.session)
+        or not token.belongs_to(shown.session)
         or not end(session=shown.session, reason="logout", actor=shown.session.user)
     ):
         end_if_stolen(token, now)
@@ -160,7 +160,7 @@ def close(session: Session, reason: str) -> bool:
     return ended
 
 
-def note_use(*, session: Session, now: datetime) -> None:
+def record_use(*, session: Session, now: datetime) -> None:
     """Note that a session was used: at most once a minute, never backwards; a good token is not refused for it."""
     stale = now - USE_RESOLUTION
     if session.last_used_at > stale:

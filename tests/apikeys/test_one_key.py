@@ -219,7 +219,7 @@ def test_a_stale_copy_of_a_key_neither_revives_nor_renames_it(alice: User) -> No
     assert stale is not None
     services.revoke_key(key=key)
     before = stored(key)
-    last_use.record_use(key=stale, now=NOON, origin=NONE)
+    last_use.update_last_use(key=stale, now=NOON, context=NONE)
     assert services.change_key(key=stale, owner=alice, name="other") is False
     assert stored(key) == {**before, "last_used_at": NOON}
 

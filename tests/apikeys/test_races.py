@@ -57,7 +57,7 @@ def note(plaintext: str, moments: list[datetime]) -> datetime | None:
     copies = [copy for _ in moments if (copy := key_by_digest(keys.digest(plaintext)))]
     in_parallel(
         [
-            partial(last_use.record_use, key=copy, now=moment, origin=NONE)
+            partial(last_use.update_last_use, key=copy, now=moment, context=NONE)
             for copy, moment in zip(copies, moments, strict=True)
         ]
     )

@@ -186,12 +186,12 @@ def test_changes_of_different_fields_at_once_are_all_kept(api: Api, alice: User)
     assert (kept["name"], kept["rate_limit"], kept["metadata"]) == ("new", "5/day", {"a": 1})
 
 
-def test_a_use_that_was_judged_late_does_not_turn_the_last_use_back(alice: User) -> None:
+def test_a_use_that_was_verified_late_does_not_turn_the_last_use_back(alice: User) -> None:
     key, plaintext = make_key(alice)
     early, late = key_by_digest(keys.digest(plaintext)), timezone.now()
     assert (use(plaintext), early is not None) == (200, True)
     used = APIKey.objects.get(pk=key.pk).last_used_at
-    last_use.record_use(key=early, now=late, origin=NONE)  # type: ignore[arg-type]
+    last_use.update_last_use(key=early, now=late, context=NONE)  # type: ignore[arg-type]
     row = APIKey.objects.get(pk=key.pk)
     assert (row.last_used_at, row.last_used_address) == (used, "127.0.0.1")
     assert Secret.objects.get(api_key=key).last_used_at == used

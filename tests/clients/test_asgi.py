@@ -133,6 +133,6 @@ def test_the_applications_own_life_is_nobodys_request(server: Server) -> None:
     assert opened(guarded(server.url), {}, type="lifespan") == [{"type": "lifespan.startup.complete"}]
 
 
-def test_a_protocol_without_a_judgement_is_no_way_in(server: Server) -> None:
+def test_an_unknown_protocol_is_rejected(server: Server) -> None:
     with pytest.raises(NotImplementedError):
         opened(guarded(server.url), {}, type="carrier-pigeon")

@@ -112,7 +112,7 @@ def test_a_rate_limit_and_a_database_that_is_away_are_temporary(
 
     limited = make_key(bob, rate_limit="1/hour")
     answers = [post(api, TOKEN, "grant_type=client_credentials", limited) for _ in range(2)]
-    monkeypatch.setattr("apikeys.judgement.key_by_digest", away)
+    monkeypatch.setattr("apikeys.verification.key_by_digest", away)
     answers.append(post(api, TOKEN, "grant_type=client_credentials", limited))
     assert [answer.status_code for answer in answers] == [200, 429, 503]
     assert [answer.json().get("error") for answer in answers] == [None, *["temporarily_unavailable"] * 2]

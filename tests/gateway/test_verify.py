@@ -1,4 +1,4 @@
-"""Forward auth: by status and headers alone, and by the same judgement as the API's own views."""
+"""Forward auth: by status and headers alone, and verified as the API's own views verify it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from accounts.models import User
 from apikeys import keys, usage
 from apikeys.models import APIKey, Usage
 from authsvc.server.handler import Handler
-from gateway import verification
+from gateway import forward_auth
 from tests.accounts.conftest import claims_of, sign
 from tests.conftest import BAD_CREDENTIAL, NO_CREDENTIAL, Api
 from tests.factories import UserFactory, make_key, make_role, pair_of, token_of
@@ -182,7 +182,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_two_faces_of_the_judgement_agree(api: Api, alice: User, name: str) -> None:
+def test_forward_auth_and_the_api_verify_alike(api: Api, alice: User, name: str) -> None:
     table = credentials(alice)
     assert table.keys() == set(NAMES)
     door, view = (api.get(path, headers=table[name].headers) for path in (VERIFY, "/protected/any"))
@@ -251,7 +251,7 @@ def test_without_a_database_nobody_passes(api: Api, alice: User, monkeypatch: py
     def away(*words: Any, **names: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(verification, "judge_key", away)
+    monkeypatch.setattr(forward_auth, "authenticate_key", away)
     response = api.get(VERIFY, key=make_key(alice)[1])
     assert (response.status_code, response["Retry-After"], "X-Auth-Subject" in response.headers) == (503, "5", False)
 

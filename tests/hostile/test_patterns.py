@@ -31,7 +31,7 @@ from authsvc.request.context import CREDENTIAL, RequestContext
 from authsvc.web import middleware
 from authsvc.web.browser import SESSION_KEY
 from gateway.authentication import basic
-from gateway.verification import requirements
+from gateway.forward_auth import requirements
 
 PARTS = (
     "a", "_", "a_", "sk_", "eyJ", "eyJ.", "eyJ-", ".", "a.", "..", "-", "a:", ":", "1", "1/second;", "1 /", ";", " ",

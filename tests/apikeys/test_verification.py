@@ -1,4 +1,4 @@
-"""Whether a key may be used: the reasons to refuse it, which the operator reads and nobody else."""
+"""The reasons to reject a key, which only the operator reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forward auth: whether a request that a gateway has before it may pass. The same judgement as the API's own views."""
+"""Forward auth: whether a request that a gateway holds may pass, verified as the API's own views verify it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from django.utils import timezone
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
 
 from accounts.authentication import bearer
-from accounts.judgement import judge as judge_token
 from accounts.jwt.tokens import AccessToken
 from accounts.models import User
-from apikeys.judgement import judge as judge_key
+from accounts.verification import verify_access_token
+from apikeys.authentication import CHALLENGE as KEY_CHALLENGE
+from apikeys.authentication import authenticate_key
 from apikeys.models import APIKey
 from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.problems import (
+    BEARER_CHALLENGE,
     NOT_GRANTED,
     RateLimited,
     challenge,
@@ -30,12 +32,11 @@ from authsvc.problems import (
     sentence,
     unavailable,
 )
-from authsvc.request.context import current
 
 PATH = "/auth/verify"
 # Another path, so that a slash too many does not make requirements a client's word.
 PREFIX = "/auth/verify-prefix/"
-CHALLENGES = ('Bearer realm="authsvc"', 'ApiKey realm="authsvc"')
+CHALLENGES = (BEARER_CHALLENGE, KEY_CHALLENGE)
 REQUIREMENTS = {"scope", "role", "audience"}
 Who = tuple[User, AccessToken | APIKey, dict[str, str]]
 
@@ -91,16 +92,16 @@ def requirements(query: str) -> dict[str, list[str]]:
 def identify(meta: dict[str, Any], audience: str) -> Who:
     """Return who comes with a request, by what, and the headers of a rate limit; the token counts where both come.
 
-    Raises NotAuthenticated where neither does, and what judging raises.
+    Raises NotAuthenticated where neither does, and what verification raises.
     """
-    now, encoded = timezone.now(), bearer(meta.get("HTTP_AUTHORIZATION", ""))
+    encoded = bearer(meta.get("HTTP_AUTHORIZATION", ""))
     if encoded is not None:
-        user, token = judge_token(encoded, now=now, audience=audience)
+        user, token = verify_access_token(encoded, now=timezone.now(), audience=audience)
         return user, token, dict(token.headers)
     text = meta.get("HTTP_X_API_KEY")
     if text is None:
         raise NotAuthenticated
-    key, headers = judge_key(text, now=now, origin=current.get())
+    key, headers = authenticate_key(text)
     return key.owner, key, headers
 
 
