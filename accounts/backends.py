@@ -25,6 +25,6 @@ class ConsoleBackend(ModelBackend):
             return None
         limit_address(settings.LOGIN_RATE, "login")
         try:
-            return passwords.prove(username=username, password=password, where="console")
+            return passwords.authenticate_password(username=username, password=password, where="console")
         except (InvalidCredential, passwords.EmailNotConfirmed):
             return None

@@ -13,8 +13,15 @@ from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.database.prepared import PreparedQuery, build
 
 # What request.user holds; the password's hash stays in the database, and what a request seldom needs is read on demand.
-SELDOM = {"password", "last_login", "created_at", "email_verified_at", "confirmation_sent_at", "security_stamp"}
-USER_FIELDS = tuple(f.attname for f in User._meta.concrete_fields if f.attname not in SELDOM)
+DEFERRED_FIELDS = {
+    "password",
+    "last_login",
+    "created_at",
+    "email_verified_at",
+    "confirmation_sent_at",
+    "security_stamp",
+}
+USER_FIELDS = tuple(f.attname for f in User._meta.concrete_fields if f.attname not in DEFERRED_FIELDS)
 GRANTS = ("scope_names", "role_names")
 SESSION_FIELDS = ("id", "user_id", "last_used_at", "expires_at", "ended_at", "binding")
 
@@ -22,7 +29,7 @@ SESSION_FIELDS = ("id", "user_id", "last_used_at", "expires_at", "ended_at", "bi
 def build_user(values: tuple[Any, ...]) -> User:
     """Return the user for the values of USER_FIELDS and GRANTS, or without roles, for those of the first of these."""
     user = build(User, USER_FIELDS, values)
-    user.grant(*values[len(USER_FIELDS) :])
+    user.set_grants(*values[len(USER_FIELDS) :])
     return user
 
 

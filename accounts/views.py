@@ -84,14 +84,14 @@ class LogoutView(ApiView):
         return Response(status=204)
 
 
-class OwnView(ApiView):
+class AccountView(ApiView):
     """A view of the bearer's own account."""
 
     authentication_classes = (JWTAuthentication,)
     permission_classes = (IsPerson,)
 
 
-class SessionsView(OwnView):
+class SessionsView(AccountView):
     """The bearer's sessions: list them, or end all."""
 
     query_serializers = MappingProxyType({"GET": serializers.ListSessionsQuery})
@@ -111,7 +111,7 @@ class SessionsView(OwnView):
         return Response(status=204)
 
 
-class SessionView(OwnView):
+class SessionView(AccountView):
     """One of the bearer's sessions."""
 
     @schema.end_session
@@ -123,7 +123,7 @@ class SessionView(OwnView):
         return Response(status=204)
 
 
-class PasswordView(OwnView):
+class PasswordView(AccountView):
     """Change the bearer's password."""
 
     @schema.change_password
@@ -152,7 +152,7 @@ class ResetView(MailView):
 
     @schema.ask_reset
     def post(self, request: Request) -> Response:
-        return self.ask(request, mail_links.ask_reset)
+        return self.ask(request, mail_links.request_password_reset)
 
 
 class VerificationView(MailView):
@@ -160,7 +160,7 @@ class VerificationView(MailView):
 
     @schema.ask_verification
     def post(self, request: Request) -> Response:
-        return self.ask(request, mail_links.ask_confirmation)
+        return self.ask(request, mail_links.request_email_confirmation)
 
 
 class ResetConfirmView(ApiView):
@@ -171,7 +171,7 @@ class ResetConfirmView(ApiView):
 
     @schema.reset
     def post(self, request: Request) -> Response:
-        mail_links.reset(**parse(serializers.ResetRequest, request))
+        mail_links.reset_password(**parse(serializers.ResetRequest, request))
         return Response(status=204)
 
 
@@ -183,7 +183,7 @@ class VerifyView(ApiView):
 
     @schema.verify_email
     def post(self, request: Request) -> Response:
-        mail_links.confirm(**parse(serializers.TokenRequest, request))
+        mail_links.confirm_email(**parse(serializers.TokenRequest, request))
         return Response(status=204)
 
 
@@ -207,6 +207,6 @@ def tokens(pair: TokenPair) -> Response:
 @without_parameters
 def jwks(request: HttpRequest) -> HttpResponse:
     """/.well-known/jwks.json: the keys that verify access tokens elsewhere; none under HS256 (RFC 7517)."""
-    keys, max_age = keyring.published()
+    keys, max_age = keyring.published_keys()
     headers = {"Cache-Control": f"public, max-age={max_age}" if max_age else "no-store"}
     return JsonResponse({"keys": keys}, headers=headers)

@@ -57,7 +57,7 @@ def issue_key(
         metadata=validators.clean_metadata(metadata or {}),
     )
     with transaction.atomic():
-        if session is not None and not sessions.hold_live(session):
+        if session is not None and not sessions.lock_live(session):
             raise InvalidCredential("session ended", scheme="Bearer")
         key.save(force_insert=True)
         plaintext = add_secret(key, now)

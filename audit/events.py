@@ -25,7 +25,7 @@ class Event(StrEnum):
     SESSION_REFRESH_REUSED = "session:refresh_reused"
     SIGNING_KEY_ROTATED = "signing_key:rotated"
     ROLE_GRANTED = "role:granted"
-    ROLE_TAKEN_AWAY = "role:taken_away"
+    ROLE_REVOKED = "role:taken_away"
     ROLE_CHANGED = "role:changed"
     ROLE_DELETED = "role:deleted"
     SCOPE_CHANGED = "scope:changed"

@@ -60,7 +60,7 @@ def aspects(entry: Entry) -> set[str]:
         event = Event(entry.event)
     except ValueError:  # of another version
         return set()
-    if event in (Event.ROLE_GRANTED, Event.ROLE_TAKEN_AWAY):
+    if event in (Event.ROLE_GRANTED, Event.ROLE_REVOKED):
         return {f"role {entry.reason}"}
     if event == Event.SIGNING_KEY_ROTATED:
         return {"signing"} if entry.reason == "at once" else set()

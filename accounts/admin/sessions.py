@@ -124,7 +124,7 @@ class LockoutAdmin(ReadOnly, OfUsers):
     @admin.action(description="Lift selected lockouts", permissions=["lift"])
     def lift_selected(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
         """Forget the failures."""
-        lifted = lockout.lift(rows=self.permitted(request, queryset), actor=user_of(request))
+        lifted = lockout.unlock(rows=self.permitted(request, queryset), actor=user_of(request))
         self.message_user(request, f"Lockouts lifted: {lifted}.", messages.SUCCESS)
 
 

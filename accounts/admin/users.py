@@ -94,7 +94,7 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
         for role in sorted(granted, key=str):
             roles.grant_role(user=user, role=role.name, actor=actor)
         for role in sorted(revoked, key=str):
-            roles.take_role(user=user, role=role.name, actor=actor)
+            roles.revoke_role(user=user, role=role.name, actor=actor)
         granted, revoked = form.edited("user_permissions")
         if granted or revoked:
             administration.change_permissions(of=user, grant=granted, revoke=revoked, actor=actor)
@@ -110,7 +110,7 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
     def confirm_addresses(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Take the operator's word for them."""
         users = self.permitted(request, queryset)
-        confirmed = [mail_links.mark_confirmed(user=user, actor=user_of(request)) for user in users]
+        confirmed = [mail_links.mark_email_confirmed(user=user, actor=user_of(request)) for user in users]
         self.message_user(request, f"Confirmed {sum(confirmed)} of {len(confirmed)} addresses.", messages.SUCCESS)
 
     def permitted(self, request: HttpRequest, users: QuerySet[User]) -> list[User]:

@@ -28,7 +28,7 @@ from authsvc.problems import InvalidCredential
 MAX_LENGTH = 16_000  # characters; what fits into a header field of 16 KiB beside its name and scheme
 # Three parts in base64url without padding (RFC 7515, section 7.1); the decoder beneath would take others too.
 FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-LONGEST_HEAD = 200  # characters of the header of a token of ours
+MAX_HEADER_LENGTH = 200  # characters of the header of a token of ours
 ISSUER = "authsvc"
 EXCHANGED_LIFETIME = timedelta(minutes=5)  # of the tokens that a key is exchanged for, at most
 
@@ -44,18 +44,18 @@ class AccessBackend(TokenBackend):
     def __init__(self, algorithm: str) -> None:
         super().__init__(algorithm, issuer=ISSUER)
 
-    def to_sign(self) -> tuple[str | None, Any]:
+    def find_signing_key(self) -> tuple[str | None, Any]:
         """Return (kid, key)."""
-        return keyring.to_sign()
+        return keyring.signing_key()
 
-    def to_verify(self, token: Any) -> list[Any]:
+    def find_verification_keys(self, token: Any) -> list[Any]:
         """Return the keys that may have signed. Raises InvalidTokenError for a header that is none."""
         if self.algorithm == keyring.SYMMETRIC:
-            return keyring.shared()
-        return keyring.to_verify(jwt.get_unverified_header(token).get("kid"))
+            return keyring.hmac_keys()
+        return keyring.verification_keys(jwt.get_unverified_header(token).get("kid"))
 
     def encode(self, payload: dict[str, Any]) -> str:
-        kid, key = self.to_sign()
+        kid, key = self.find_signing_key()
         claims = {**payload, "iss": self.issuer}
         headers = {"typ": self.typ} if kid is None else {"typ": self.typ, "kid": kid}
         return jwt.encode(claims, key, algorithm=self.algorithm, headers=headers)
@@ -64,7 +64,7 @@ class AccessBackend(TokenBackend):
         """Return the claims. Raises TokenBackendError. The clock's leeway is for ``nbf`` and ``iat``: simplejwt's own
         look at ``exp`` after this one gives none."""
         try:
-            for key in self.to_verify(token):
+            for key in self.find_verification_keys(token):
                 try:
                     verified = decoder.decode_complete(
                         token,
@@ -94,7 +94,7 @@ class RefreshBackend(AccessBackend):
 
     typ = "rt+jwt"
 
-    def to_sign(self) -> tuple[str | None, Any]:
+    def find_signing_key(self) -> tuple[str | None, Any]:
         return None, settings.SECRET_KEY
 
 
@@ -244,7 +244,7 @@ def read_refresh_token(encoded: str) -> RefreshToken:
 
 def is_refresh_token(encoded: str) -> bool:
     """Return whether a text claims to be a refresh token. Nothing is verified."""
-    head = encoded[:LONGEST_HEAD].partition(".")[0]
+    head = encoded[:MAX_HEADER_LENGTH].partition(".")[0]
     try:
         return f'"{RefreshBackend.typ}"'.encode() in base64.urlsafe_b64decode(head + "=" * (-len(head) % 4))
     except ValueError:

@@ -69,7 +69,7 @@ class UserQuerySet(QuerySet["User"]):
         """Return the first user with roles and scopes taken in, or None."""
         user = self.with_grants().first()
         if user is not None:
-            user.grant(user.scope_names, user.role_names)
+            user.set_grants(user.scope_names, user.role_names)
         return user
 
 
@@ -126,7 +126,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         max_length=2 * STAMP_BYTES, null=True, default=new_stamp, editable=False
     )
 
-    # What the user may do: read along by UserQuerySet.with_grants, then taken in by grant().
+    # What the user may do: read along by UserQuerySet.with_grants, then stored by set_grants().
     role_names: str | None
     scope_names: str | None
     roles: tuple[str, ...]
@@ -247,7 +247,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def _columns(self) -> dict[str, Any]:
         return {f.attname: vars(self)[f.attname] for f in self._meta.concrete_fields if f.attname in vars(self)}
 
-    def grant(self, scope_names: str | None, role_names: str | None = None) -> None:
+    def set_grants(self, scope_names: str | None, role_names: str | None = None) -> None:
         """Take in the scopes, and the roles where they matter, as a query read them."""
         self.scopes = frozenset((scope_names or "").split())
         self.roles = tuple(sorted((role_names or "").split()))

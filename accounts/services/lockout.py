@@ -93,13 +93,13 @@ def digest(text: str) -> str:
     return salted_hmac("authsvc lockout", text.encode("utf-8", "backslashreplace"), algorithm="sha256").hexdigest()
 
 
-def refuse_locked(counted: Iterable[Counter]) -> None:
+def check_limits(counted: Iterable[Counter]) -> None:
     """Raise LockedOut where one of the counters is full."""
     now = timezone.now()
     rows = Lockout.objects.filter(key__in=[counter.key for counter in counted], ends_at__gt=now)
     full = [row.ends_at for row in rows if row.failures >= row.limit]
     if full:
-        refuse(max(full), now)
+        raise_locked_out(max(full), now)
 
 
 def count_failure(counted: Iterable[Counter]) -> None:
@@ -107,7 +107,7 @@ def count_failure(counted: Iterable[Counter]) -> None:
     for counter in counted:
         written = execute(INCREMENT, counter)
         if not written:
-            refuse_locked(counted)
+            check_limits(counted)
         elif written[0] == counter.limit:
             reason = f"{counter.limit} failures from {counter.address}"
             audit.record(Event.USER_LOCKED_OUT, subject=counter.user, reason=reason)
@@ -120,7 +120,7 @@ def reset_on_success(counted: tuple[Counter, Counter]) -> None:
     """
     own, address = counted
     if len(execute(RESET, own, address_key=address.key, address_limit=address.limit)) < len(counted):
-        refuse_locked(counted)
+        check_limits(counted)
 
 
 def execute(statement: str, counter: Counter, **more: str | int) -> list[int]:
@@ -134,12 +134,12 @@ def execute(statement: str, counter: Counter, **more: str | int) -> list[int]:
         return [int(failures) for (failures,) in cursor.fetchall()]
 
 
-def clear(user: User) -> None:
+def reset_user(user: User) -> None:
     """Forget a user's failures, wherever from: the user has just proven to read the mail of the account."""
     Lockout.objects.filter(user=user).delete()
 
 
-def refuse(ends_at: datetime, now: datetime) -> NoReturn:
+def raise_locked_out(ends_at: datetime, now: datetime) -> NoReturn:
     """Raise LockedOut until a moment."""
     metrics.logins.labels("locked_out").inc()
     seconds = max(1, -int((now - ends_at).total_seconds() // 1))
@@ -147,7 +147,7 @@ def refuse(ends_at: datetime, now: datetime) -> NoReturn:
 
 
 @transaction.atomic
-def lift(*, rows: list[Lockout], actor: User) -> int:
+def unlock(*, rows: list[Lockout], actor: User) -> int:
     """Reset counters of failures for an operator, and return how many there were to be reset.
 
     Raises PermissionDenied for the counter of a user whom the operator may not change.

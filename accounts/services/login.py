@@ -16,9 +16,9 @@ ATTEMPTS = 3
 
 
 def log_in(*, username: str, password: str) -> TokenPair:
-    """Return the tokens of a new session for a name or address and its password. Raises what ``prove`` raises."""
+    """Return the tokens of a new session for a username or address. Raises what ``authenticate_password`` raises."""
     for _ in range(ATTEMPTS):
-        pair = sessions.start(user=passwords.prove(username=username, password=password))
+        pair = sessions.start(user=passwords.authenticate_password(username=username, password=password))
         if pair is not None:
             return pair
     raise InvalidCredential("user changed meanwhile")

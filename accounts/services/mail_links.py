@@ -18,7 +18,7 @@ from accounts.authority import Right
 from accounts.link_tokens import confirmation_tokens, link_error, reset_tokens
 from accounts.models import User
 from accounts.services import lockout
-from accounts.services.passwords import refuse_weak, replace
+from accounts.services.passwords import replace, validate_strength
 from audit import services as audit
 from audit.events import Event
 from authsvc import mail, mailboxes, ratelimit
@@ -71,13 +71,13 @@ If you did not sign up, leave it: whoever did could use the account under your a
 """
 
 
-def ask_reset(*, email: str) -> None:
+def request_password_reset(*, email: str) -> None:
     """Mail a one-time link to the user of an address; the same work and the same answer where nobody has it."""
     user = User.objects.with_email(email).filter(is_active=True, is_service=False).first()
     if user is not None and not user.has_usable_password():  # an operator has taken it away, and that stays
         user = None
     audit.record(Event.USER_PASSWORD_RESET_ASKED, subject=user, reason="" if user else "nobody to send it to")
-    user = user or nobody(email)
+    user = user or placeholder_user(email)
     token = reset_tokens.make(user)
     send(user, "Set a new password", RESET_MAIL, "reset-password", token, keys=describe_keys(user))
 
@@ -106,7 +106,7 @@ def may_keep_keys(user: User) -> bool:
     return user.email_verified_at is not None or user.confirmation_sent_at is None
 
 
-def reset(*, token: str, new_password: str, keep_keys: bool | None = None) -> None:
+def reset_password(*, token: str, new_password: str, keep_keys: bool | None = None) -> None:
     """Set a new password with a token from the mail, which proves the address too; every session ends.
 
     Somebody else may have signed up with the address. Where it was not confirmed before, every key is revoked, unless
@@ -118,7 +118,7 @@ def reset(*, token: str, new_password: str, keep_keys: bool | None = None) -> No
     if keep_keys and not may_keep_keys(user):
         message = "An account whose address was never confirmed cannot keep its keys."
         raise ValidationError({"keep_keys": ValidationError(message, code="not_allowed")})
-    refuse_weak(new_password, user, "new_password")
+    validate_strength(new_password, user, "new_password")
     revokes = not keep_keys if confirmed_at is None else keep_keys is False
     reason = "made before the address was confirmed" if revokes else ""
     if not replace(
@@ -130,32 +130,32 @@ def reset(*, token: str, new_password: str, keep_keys: bool | None = None) -> No
         email_verified_at=confirmed_at or timezone.now(),
     ):
         raise link_error("used")  # meanwhile
-    lockout.clear(user)
+    lockout.reset_user(user)
 
 
-def ask_confirmation(*, email: str) -> None:
+def request_email_confirmation(*, email: str) -> None:
     """Mail a link that confirms an address; the same work and the same answer where there is nothing to confirm."""
     unconfirmed = User.objects.with_email(email).filter(is_active=True, email_verified_at=None)
-    send_confirmation(unconfirmed.filter(is_service=False).first() or nobody(email))
+    send_confirmation(unconfirmed.filter(is_service=False).first() or placeholder_user(email))
 
 
 def send_confirmation(user: User) -> None:
-    """Mail a link that confirms the address of a user; the same work for ``nobody``."""
+    """Mail a link that confirms the address of a user; the same work for ``placeholder_user``."""
     token = confirmation_tokens.make(user)
     send(user, "Confirm your address", CONFIRMATION_MAIL, "confirm-email", token)
 
 
-def confirm(*, token: str) -> None:
+def confirm_email(*, token: str) -> None:
     """Confirm the address of a user; a second time changes nothing. Raises ValidationError on ``token``."""
     user = confirmation_tokens.find(token)
-    if mark_confirmed(user=user, actor=user):
-        lockout.clear(user)
+    if mark_email_confirmed(user=user, actor=user):
+        lockout.reset_user(user)
     elif not is_confirmed(user):
         raise link_error("used")  # the address was changed meanwhile
 
 
 @transaction.atomic
-def mark_confirmed(*, user: User, actor: User) -> bool:
+def mark_email_confirmed(*, user: User, actor: User) -> bool:
     """Note that the address of a user, as it was read, is confirmed; return whether this call did it.
 
     Raises PermissionDenied for an actor who may not change the user.
@@ -168,7 +168,7 @@ def mark_confirmed(*, user: User, actor: User) -> bool:
     return confirmed
 
 
-def nobody(email: str) -> User:
+def placeholder_user(email: str) -> User:
     """Return the user that work is done for where an address has none: without an id."""
     return User(pk=0, username=email, email=email)
 
@@ -180,7 +180,7 @@ def is_confirmed(user: User) -> bool:
 
 
 def send(user: User, subject: str, text: str, page: str, token: str, *, keys: str = "") -> None:
-    """Put a mail with a link into the outbox, unless the user is ``nobody`` or has had enough.
+    """Put a mail with a link into the outbox, unless the user is ``placeholder_user`` or has had enough.
 
     Each case takes the same steps: their time tells nobody who has an account.
     """

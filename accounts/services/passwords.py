@@ -28,7 +28,7 @@ class EmailNotConfirmed(ProblemException):
     field, default_code = "email", "email_not_confirmed"
 
 
-def prove(*, username: str, password: str, where: str = "") -> User:
+def authenticate_password(*, username: str, password: str, where: str = "") -> User:
     """Return the user of that name or address whose password this is, with grants read.
 
     Raises InvalidCredential, LockedOut after too many failures, or EmailNotConfirmed after the right password, which is
@@ -38,7 +38,7 @@ def prove(*, username: str, password: str, where: str = "") -> User:
     """
     user: User | None = User.objects.known_as(username).first_with_grants()
     counted = lockout.counters(username, user)
-    lockout.refuse_locked(counted)
+    lockout.check_limits(counted)
     if user is None:
         make_password(password)
     reason = refusal(user, password)
@@ -76,7 +76,7 @@ def require_confirmed_email(user: User, where: str) -> None:
         raise EmailNotConfirmed
 
 
-def refuse_weak(password: str, user: User, field: str = "password") -> None:
+def validate_strength(password: str, user: User, field: str = "password") -> None:
     """Raise what AUTH_PASSWORD_VALIDATORS find, on a field."""
     try:
         validate_password(password, user)
@@ -92,8 +92,8 @@ def change(*, user: User, session: Session, current_password: str, new_password:
     held = User.objects.get(pk=user.pk)
     if not is_current(held, current_password):
         raise wrong_password()
-    refuse_weak(new_password, held, "new_password")
-    if not replace(held, new_password, Event.USER_PASSWORD_CHANGED, but=session):
+    validate_strength(new_password, held, "new_password")
+    if not replace(held, new_password, Event.USER_PASSWORD_CHANGED, except_session=session):
         raise wrong_password()  # another change was faster, so this is not the current password any more
 
 
@@ -103,7 +103,7 @@ def is_current(user: User, password: str) -> bool:
     Raises LockedOut after too many.
     """
     counted = lockout.counters(user.username, user)
-    lockout.refuse_locked(counted)
+    lockout.check_limits(counted)
     if user.check_password(password):
         lockout.reset_on_success(counted)
         return True
@@ -123,14 +123,14 @@ def replace(
     password: str,
     event: Event,
     *,
-    but: Session | None = None,
+    except_session: Session | None = None,
     revoke_keys: str = "",
     revoke_before: datetime | None = None,
     **columns: Any,
 ) -> bool:
     """Replace the password of a user as it was read, end the sessions, and return whether nobody else was faster.
 
-    ``but`` is a session that goes on. ``revoke_keys`` is the reason to revoke keys too, "" for none: those made before
+    ``except_session`` is not ended. ``revoke_keys`` is the reason to revoke keys too, "" for none: those made before
     ``revoke_before``, or all. ``columns`` are written along.
     """
     hashed = make_password(password)  # bcrypt takes its time before the transaction, not inside it
@@ -139,7 +139,7 @@ def replace(
         if not same.filter(security_stamp=held.security_stamp).update(password=hashed, **columns):
             return False
         audit.record(event, actor=held, subject=held)
-        sessions.end_all(user=held, reason="password changed", actor=held, but=but)
+        sessions.end_all(user=held, reason="password changed", actor=held, except_session=except_session)
         if revoke_keys:
             signals.revoke_keys.send(sender=User, user=held, reason=revoke_keys, actor=held, before=revoke_before)
     return True

@@ -30,8 +30,8 @@ def sign_up(*, email: str, username: str, password: str) -> User:
     user = User(username=fold(username), email=email, confirmation_sent_at=timezone.now())
     user.set_unusable_password()
     user.clean_fields()
-    refuse_taken(user)
-    passwords.refuse_weak(password, user)
+    ensure_unique(user)
+    passwords.validate_strength(password, user)
     user.password = make_password(password)  # bcrypt takes its time before the transaction, not inside it
     try:
         with transaction.atomic():
@@ -39,8 +39,8 @@ def sign_up(*, email: str, username: str, password: str) -> User:
             audit.record(Event.USER_SIGNED_UP, actor=user, subject=user)
     except IntegrityError as error:
         clashes = [field for field in TAKEN if f"accounts_user_{field}_unique" in str(error)]
-        raise taken(clashes) from error
-    user.grant(None, None)
+        raise duplicate_error(clashes) from error
+    user.set_grants(None, None)
     try:
         mail_links.send_confirmation(user)
     except Exception:  # the user is there: to answer with an error would have the client try again in vain
@@ -49,7 +49,7 @@ def sign_up(*, email: str, username: str, password: str) -> User:
 
 
 @transaction.atomic
-def make_service_account(*, name: str) -> User:
+def get_or_create_service_account(*, name: str) -> User:
     """Return the service account of that name, made where there is none: no password, no address, no login.
 
     Raises ValidationError on ``service`` where a person has the name. Of parallel calls one makes it, and all have it.
@@ -68,14 +68,14 @@ def make_service_account(*, name: str) -> User:
     return user
 
 
-def refuse_taken(user: User) -> None:
+def ensure_unique(user: User) -> None:
     """Raise the ValidationError that names each of a new user's names that somebody has, before any hashing."""
     held = {"username": User.objects.named(user.username), "email": User.objects.with_email(user.email)}
     clashes = [field for field, holders in held.items() if holders.exists()]
     if clashes:
-        raise taken(clashes)
+        raise duplicate_error(clashes)
 
 
-def taken(fields: list[str]) -> ValidationError:
+def duplicate_error(fields: list[str]) -> ValidationError:
     """Return the error for names that somebody has."""
     return ValidationError({field: ValidationError(TAKEN[field], code="unique") for field in fields})

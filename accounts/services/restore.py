@@ -78,7 +78,7 @@ def void_address(user: User, entry: Entry) -> str:
     return remember(entry, user, "password email_verified_at", "address was changed: set it and a password again")
 
 
-def take_rights(user: User, entry: Entry) -> str:
+def revoke_rights(user: User, entry: Entry) -> str:
     """Take the rights of an operator whose rights were changed: which ones is in no log."""
     if entry.is_recorded():
         return ""
@@ -87,12 +87,12 @@ def take_rights(user: User, entry: Entry) -> str:
     return remember(entry, user, "is_staff is_superuser user_permissions", "rights taken: give them again")
 
 
-def take_role(user: User, entry: Entry) -> str:
+def revoke_role(user: User, entry: Entry) -> str:
     """Take a role away from a user again."""
-    return f"role {entry.reason} taken away" if roles.take_role(user=user, role=entry.reason) else ""
+    return f"role {entry.reason} taken away" if roles.revoke_role(user=user, role=entry.reason) else ""
 
 
-def take_grant(role: Group, entry: Entry) -> str:
+def revoke_scope(role: Group, entry: Entry) -> str:
     """Take a scope away from a role again."""
     scope = entry.reason.rpartition(" ")[2]
     if not Scope.roles.through.objects.filter(group=role, scope__name=scope).delete()[0]:
@@ -146,12 +146,12 @@ REPEATS: dict[tuple[str, str], tuple[type[models.Model], Repeat]] = {
     ("user", "enabled"): (User, disable),
     ("user", "password"): (User, void_password),
     ("user", "email"): (User, void_address),
-    ("user", "rights"): (User, take_rights),
-    ("user", "role"): (User, take_role),
+    ("user", "rights"): (User, revoke_rights),
+    ("user", "role"): (User, revoke_role),
     ("scope", "deleted"): (Scope, delete_scope),
     **{
         (kind, aspect): (Group, act)
         for kind in ("group", "role")  # the audit has both names of one table
-        for aspect, act in (("grant", take_grant), ("permissions", clear_permissions), ("deleted", delete_role))
+        for aspect, act in (("grant", revoke_scope), ("permissions", clear_permissions), ("deleted", delete_role))
     },
 }

@@ -41,12 +41,12 @@ def grant_role(*, user: User, role: str, scopes: Iterable[str] = (), actor: User
 
 
 @transaction.atomic
-def take_role(*, user: User, role: str, actor: User | None = None) -> bool:
+def revoke_role(*, user: User, role: str, actor: User | None = None) -> bool:
     """Revoke a role of a user; return whether the user had it. Raises PermissionDenied."""
     authority.require(actor, Right.CHANGE_USER, user)
     for group in Group.objects.filter(name=role):
         authority.require(actor, Right.CHANGE_ROLE, group)
     removed, _ = User.groups.through.objects.filter(user=user, group__name=role).delete()
     if removed:
-        audit.record(Event.ROLE_TAKEN_AWAY, actor=actor, subject=user, reason=role)
+        audit.record(Event.ROLE_REVOKED, actor=actor, subject=user, reason=role)
     return bool(removed)

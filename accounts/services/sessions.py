@@ -45,7 +45,7 @@ def start(*, user: User) -> TokenPair | None:
     now = timezone.now()
     if not User.objects.filter(pk=user.pk, is_active=True, password=user.password).update(last_login=now):
         return None
-    session = Session(user=user, created_at=now, last_used_at=now, binding=bindings.new_binding(), **client())
+    session = Session(user=user, created_at=now, last_used_at=now, binding=bindings.new_binding(), **client_info())
     session.expires_at = now + timedelta(days=settings.REFRESH_TOKEN_EXPIRE_DAYS)
     session.save(force_insert=True)
     pair, digest = tokens.issue_pair(user, session)
@@ -61,7 +61,7 @@ def refresh(*, encoded: str) -> TokenPair:
     (RFC 9700, section 4.14.2).
     """
     token, now = tokens.read_refresh_token(encoded), timezone.now()
-    pair = exchange(token, now)
+    pair = spend(token, now)
     if pair is None:
         end_if_stolen(token, now)
         raise InvalidCredential("refresh token spent or session ended")
@@ -69,12 +69,12 @@ def refresh(*, encoded: str) -> TokenPair:
 
 
 @transaction.atomic
-def exchange(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
+def spend(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
     """Spend a token for a new pair; None, and nothing changed, where it is spent or its session is not alive."""
     unspent = RefreshToken.objects.filter(digest=token.digest, session=token.session_id, spent_at=None)
     spent = unspent.update(spent_at=now)
     # The session's row is what a logout, a password change and a disabled user write too: one comes after the other.
-    alive = spent and Session.objects.live(now).filter(pk=token.session_id).update(last_used_at=now, **client())
+    alive = spent and Session.objects.live(now).filter(pk=token.session_id).update(last_used_at=now, **client_info())
     session = session_by_id(token.session_id) if alive else None
     if session is None or not token.belongs_to(session) or not session.user.is_active:
         transaction.set_rollback(True)
@@ -93,7 +93,7 @@ def end_if_stolen(token: tokens.RefreshToken, now: datetime) -> None:
         return
     session = Session.objects.select_related("user").filter(pk=token.session_id).first()
     # A token from before a restore may name a session that is somebody else's by now.
-    if session is not None and token.belongs_to(session) and close(session, "refresh token reused"):
+    if session is not None and token.belongs_to(session) and mark_ended(session, "refresh token reused"):
         audit.record(Event.SESSION_REFRESH_REUSED, subject=session, reason="a spent refresh token was shown again")
 
 
@@ -116,22 +116,22 @@ def log_out(*, encoded: str) -> None:
 def end(*, session: Session, reason: str, actor: User | None = None) -> bool:
     """End one session; return whether this call did it. Raises PermissionDenied for an actor who may not."""
     authority.require(actor, Right.CHANGE_USER, session.user)
-    ended = close(session, reason)
+    ended = mark_ended(session, reason)
     if ended:
         audit.record(Event.SESSION_ENDED, actor=actor, subject=session, reason=reason)
     return ended
 
 
 @transaction.atomic
-def end_all(*, user: User, reason: str, actor: User | None = None, but: Session | None = None) -> int:
+def end_all(*, user: User, reason: str, actor: User | None = None, except_session: Session | None = None) -> int:
     """End a user's sessions, all or all but one, and return how many they were; one event records it.
 
     Raises PermissionDenied for an actor who may not change the user.
     """
     authority.require(actor, Right.CHANGE_USER, user)
     alive = Session.objects.live(timezone.now()).filter(user=user)
-    if but is not None:
-        alive = alive.exclude(pk=but.pk)
+    if except_session is not None:
+        alive = alive.exclude(pk=except_session.pk)
     ended = alive.update(ended_at=timezone.now(), ended_reason=reason)
     if ended:
         metrics.revocations.labels("session").inc(ended)
@@ -146,13 +146,13 @@ def end_everywhere(*, user: User, reason: str, actor: User | None = None) -> int
     return end_all(user=user, reason=reason, actor=actor)
 
 
-def hold_live(session: Session) -> bool:
+def lock_live(session: Session) -> bool:
     """Lock a session until the end of the transaction, so that it ends after it; return whether it is live."""
     live = Session.objects.live(timezone.now()).select_for_update(no_key=True)
     return bool(live.filter(pk=session.pk).values_list("pk"))
 
 
-def close(session: Session, reason: str) -> bool:
+def mark_ended(session: Session, reason: str) -> bool:
     """Mark a session as ended, once."""
     alive = Session.objects.filter(pk=session.pk, ended_at__isnull=True)
     ended: bool = alive.update(ended_at=timezone.now(), ended_reason=reason) == 1
@@ -171,7 +171,7 @@ def record_use(*, session: Session, now: datetime) -> None:
         logger.warning("the use of a session could not be recorded: %s", describe(error))
 
 
-def client() -> dict[str, str | None]:
+def client_info() -> dict[str, str | None]:
     """Return where the current request comes from, as a session keeps it."""
     context = current.get()
     address = context.address

@@ -49,7 +49,7 @@ def rotate(*, at_once: bool = False) -> SigningKey:
     retire(others, now if at_once else signs_from + last_token())
     key = build(algorithm, now, signs_from)
     key.save(force_insert=True)
-    keyring.forget()
+    keyring.invalidate()
     audit.record(Event.SIGNING_KEY_ROTATED, subject=key, reason="at once" if at_once else "")
     return key
 
@@ -73,7 +73,7 @@ def build(algorithm: str, now: datetime, signs_from: datetime) -> SigningKey:
     return SigningKey(
         kid=thumbprint(jwk),
         algorithm=algorithm,
-        private_key=keyring.vault().encrypt(pem),
+        private_key=keyring.private_key_cipher().encrypt(pem),
         public_jwk=jwk,
         created_at=now,
         signs_from=signs_from,

@@ -145,7 +145,7 @@ def test_a_link_whose_account_is_voided_meanwhile_sets_no_password(
     def weak_later(*arguments: Any) -> None:
         User.objects.update(security_stamp=new_stamp())
 
-    monkeypatch.setattr(mail_links, "refuse_weak", weak_later)
+    monkeypatch.setattr(mail_links, "validate_strength", weak_later)
     body = {"token": token, "new_password": "another-horse-battery"}
     assert link_error_of(api.post("/auth/password/reset/confirm", body)) == "used"
     assert User.objects.get().check_password(PASSWORD)

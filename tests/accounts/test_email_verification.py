@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Lockout, User
 from accounts.services import mail_links
-from accounts.services.registration import make_service_account
+from accounts.services.registration import get_or_create_service_account
 from accounts.services.users import set_active
 from tests.accounts.conftest import SIGNUP, at_once
 from tests.accounts.mails import link_error_of, link_in, mailed, sent, token_in
@@ -97,7 +97,7 @@ def people(alice: User) -> None:
     """One of each kind that can be asked for."""
     UserFactory(username="confirmed", email_verified_at=timezone.now())
     UserFactory(username="disabled", is_active=False)
-    robot = make_service_account(name="robot")
+    robot = get_or_create_service_account(name="robot")
     User.objects.filter(pk=robot.pk).update(email="robot@example.com")
 
 
@@ -221,7 +221,7 @@ def test_an_address_that_changes_while_it_is_confirmed_is_not_confirmed(
         change_address(user)
         return False
 
-    monkeypatch.setattr(mail_links, "mark_confirmed", changed_meanwhile)
+    monkeypatch.setattr(mail_links, "mark_email_confirmed", changed_meanwhile)
     assert link_error_of(confirm(api, token)) == "used"
     assert not is_confirmed(alice)
 
@@ -359,7 +359,7 @@ def console(db: None) -> Client:
 def test_an_operator_confirms_addresses_and_it_is_recorded_once_each(
     console: Client, api: Api, alice: User, bob: User
 ) -> None:
-    robot = make_service_account(name="robot")
+    robot = get_or_create_service_account(name="robot")
     before = len(events())
     chosen = {"action": "confirm_addresses", "_selected_action": [alice.pk, bob.pk, robot.pk]}
     pages = [console.post(USERS, chosen, follow=True).content.decode() for _ in range(2)]

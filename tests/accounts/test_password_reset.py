@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from accounts.services.registration import make_service_account
+from accounts.services.registration import get_or_create_service_account
 from tests.accounts.mails import api_from, link_in, mailed, sent, token_in
 from tests.audit.conftest import events
 from tests.conftest import Api, errors_of
@@ -36,7 +36,7 @@ If it was not you, leave it: nothing has changed, and nobody can do anything wit
 def people(alice: User) -> None:
     """One of each kind that can be asked for."""
     UserFactory(username="disabled", is_active=False)
-    robot = make_service_account(name="robot")
+    robot = get_or_create_service_account(name="robot")
     User.objects.filter(pk=robot.pk).update(email="robot@example.com")
 
 

@@ -44,7 +44,7 @@ def test_a_scope_is_added_and_removed_once(db: None) -> None:
 def test_keys_that_another_thread_has_read_meanwhile_are_not_read_again(
     settings: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keyring.forget()
+    keyring.invalidate()
     fresh = keyring.read()
 
     @contextmanager

@@ -190,7 +190,7 @@ def test_of_parallel_takings_of_one_role_one_is_recorded() -> None:
     make_role("auditor").user_set.add(user)
 
     def take(_: int) -> bool:
-        taken = roles.take_role(user=user, role="auditor")
+        taken = roles.revoke_role(user=user, role="auditor")
         connection.close()
         return taken
 

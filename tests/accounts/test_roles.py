@@ -88,7 +88,7 @@ def test_a_token_feels_a_role_given_and_taken_away_at_the_next_request(
 ) -> None:
     token = token_of(alice)
     statuses = []
-    for change in (None, roles.grant_role, roles.take_role, roles.grant_role):
+    for change in (None, roles.grant_role, roles.revoke_role, roles.grant_role):
         if change is not None:
             change(user=alice, role="admin")
         with django_assert_num_queries(1):
@@ -103,7 +103,7 @@ def test_a_key_feels_a_role_taken_away_at_the_next_request(
     roles.grant_role(user=alice, role="auditor", scopes=["reports:read"])
     key = make_key(alice, "export", scopes=["reports:read"])[1]
     statuses = [api.get("/protected/reports", key=key).status_code]  # the first use writes; the next ones only read
-    for change in (roles.take_role, roles.grant_role):
+    for change in (roles.revoke_role, roles.grant_role):
         change(user=alice, role="auditor")
         with django_assert_num_queries(1):
             statuses.append(api.get("/protected/reports", key=key).status_code)
@@ -146,8 +146,8 @@ def test_two_roles_grant_a_scope_and_losing_one_is_no_loss(api: Api, alice: User
     for role in ("auditor", "clerk"):
         roles.grant_role(user=alice, role=role, scopes=["reports:read"])
     key = make_key(alice, scopes=["reports:read"])[1]
-    assert roles.take_role(user=alice, role="auditor") is True
-    assert roles.take_role(user=alice, role="auditor") is False
+    assert roles.revoke_role(user=alice, role="auditor") is True
+    assert roles.revoke_role(user=alice, role="auditor") is False
     assert api.get("/protected/reports", key=key).status_code == 200
 
 

@@ -30,7 +30,7 @@ def issue(service: str, *arguments: str) -> str:
 
 
 def test_a_service_account_has_no_password_no_address_and_no_role() -> None:
-    made = registration.make_service_account(name="Deploy")
+    made = registration.get_or_create_service_account(name="Deploy")
     stored = User.objects.get()
     assert (stored.username, stored.email, stored.is_service, stored.is_active) == ("Deploy", None, True, True)
     assert (stored.has_usable_password(), stored.is_staff, stored.is_superuser) == (False, False, False)
@@ -38,26 +38,26 @@ def test_a_service_account_has_no_password_no_address_and_no_role() -> None:
 
 
 def test_making_it_is_recorded_once_and_it_is_found_again_in_any_case() -> None:
-    made = [registration.make_service_account(name=name).pk for name in ("Deploy", "deploy", "ＤＥＰＬＯＹ")]
+    made = [registration.get_or_create_service_account(name=name).pk for name in ("Deploy", "deploy", "ＤＥＰＬＯＹ")]
     assert len(set(made)) == 1
     assert events() == [("user:created", "manage.py", "Deploy (service account)", "service account")]
 
 
 def test_two_service_accounts_without_an_address_do_not_collide() -> None:
-    names = [registration.make_service_account(name=name).username for name in ("one", "two")]
+    names = [registration.get_or_create_service_account(name=name).username for name in ("one", "two")]
     assert names == ["one", "two"]
     assert User.objects.filter(email__isnull=True).count() == 2
 
 
 def test_what_it_may_do_is_read_along_when_it_is_found_again() -> None:
-    make_role("auditor", "reports:read").user_set.add(registration.make_service_account(name="deploy"))
-    again = registration.make_service_account(name="deploy")
+    make_role("auditor", "reports:read").user_set.add(registration.get_or_create_service_account(name="deploy"))
+    again = registration.get_or_create_service_account(name="deploy")
     assert (again.roles, again.scopes) == (("auditor",), {"reports:read"})
 
 
 def test_a_persons_account_is_not_taken_for_a_service(alice: User) -> None:
     with pytest.raises(ValidationError) as refusal:
-        registration.make_service_account(name="alice")
+        registration.get_or_create_service_account(name="alice")
     assert refusal.value.message_dict == {"service": ["Alice is a person's account; give it with --user."]}
     assert User.objects.get().is_service is False
     assert events() == []
@@ -92,7 +92,7 @@ def test_a_key_that_cannot_be_issued_leaves_no_account_and_no_event_behind() -> 
 def test_of_parallel_calls_one_makes_it_and_all_have_it() -> None:
     def make(number: int) -> int:
         try:
-            return int(registration.make_service_account(name=f"deploy{number // 8}").pk)
+            return int(registration.get_or_create_service_account(name=f"deploy{number // 8}").pk)
         finally:
             connections.close_all()
 
@@ -114,7 +114,7 @@ def test_its_key_works_and_says_whose_it_is(api: Api) -> None:
 
 @pytest.mark.parametrize("password", ["", "!", PASSWORD, "None"])
 def test_nobody_logs_in_as_one(api: Api, password: str) -> None:
-    registration.make_service_account(name="deploy")
+    registration.get_or_create_service_account(name="deploy")
     response = api.post("/auth/login", {"username": "deploy", "password": password})
     assert response.status_code == (401 if password else 400)
     assert "access_token" not in response.json()
@@ -144,7 +144,7 @@ def test_a_disabled_service_account_gets_no_key_and_its_keys_fail(api: Api) -> N
 
 
 def test_a_sign_up_cannot_take_its_name(api: Api) -> None:
-    registration.make_service_account(name="deploy")
+    registration.get_or_create_service_account(name="deploy")
     body: dict[str, Any] = {"username": "DEPLOY", "email": "mallory@example.com", "password": PASSWORD}
     response = api.post("/auth/signup", body)
     assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [("username", "unique")]

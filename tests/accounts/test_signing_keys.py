@@ -36,9 +36,9 @@ ASYMMETRIC = ("ES256", "RS256", "EdDSA")
 @pytest.fixture(autouse=True)
 def fresh_ring() -> Iterator[None]:
     """Forget the keys before and after: the next test's database has others."""
-    keyring.forget()
+    keyring.invalidate()
     yield
-    keyring.forget()
+    keyring.invalidate()
 
 
 @pytest.fixture(params=ASYMMETRIC)
@@ -82,7 +82,7 @@ def opens(api: Api, token: str) -> bool:
 
 def follow(clock: Any) -> None:
     """Let as much time pass as a process takes to look at the keys again."""
-    keyring.forget()
+    keyring.invalidate()
 
 
 @pytest.mark.django_db
@@ -104,7 +104,7 @@ def test_a_set_without_a_key_that_signs_is_not_kept_because_the_next_key_signs_a
     kid, _ = rotate()
     assert answer() == (200, [kid], "public, max-age=300")
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another secret, of more than 32 characters", []
-    keyring.forget()
+    keyring.invalidate()
     assert answer() == (200, [kid], "no-store")
 
 
@@ -149,7 +149,7 @@ def test_a_private_key_is_stored_encrypted_alone(algorithm: str) -> None:
     rotate()
     row = SigningKey.objects.get()
     assert b"PRIVATE" not in bytes(row.private_key)
-    assert b"BEGIN PRIVATE KEY" in keyring.vault().decrypt(bytes(row.private_key))
+    assert b"BEGIN PRIVATE KEY" in keyring.private_key_cipher().decrypt(bytes(row.private_key))
     assert "PRIVATE" not in str(AuditEvent.objects.values().get(event="signing_key:rotated"))
 
 
@@ -221,7 +221,7 @@ def test_another_process_follows_within_seconds(api: Api, alice: User, es256: No
     now[0] += keyring.RETRY_SECONDS
     assert opens(api, token)  # a kid that it does not know makes it look, at most once a second
     monkeypatch.setattr(keyring, "_ring", signing_elsewhere)
-    now[0] += keyring.FOLLOW_SECONDS
+    now[0] += keyring.REFRESH_SECONDS
     assert len(published(api)) == 1
     assert published(api) == [header_of(token)["kid"]]
 
@@ -311,12 +311,12 @@ def test_a_change_of_the_secret_key_voids_nothing_while_the_old_one_is_a_fallbac
         "another key for tests, also for nothing else",
         [settings.SECRET_KEY],
     )
-    keyring.forget()
+    keyring.invalidate()
     assert opens(api, pair.access_token)
     assert opens(api, token_of(alice))
     assert api.post("/auth/refresh", {"refresh_token": pair.refresh_token}).status_code == 200
     settings.SECRET_KEY_FALLBACKS = []
-    keyring.forget()
+    keyring.invalidate()
     assert opens(api, pair.access_token)  # the public half is not encrypted
     with pytest.raises(keyring.NoSigningKey):
         token_of(alice)

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts.models import Scope, Session, SigningKey, User
 from accounts.services import mail_links, signing_keys
-from accounts.services.registration import make_service_account
+from accounts.services.registration import get_or_create_service_account
 from apikeys.models import APIKey, Secret
 from audit import journal, services
 from audit.events import Event
@@ -322,7 +322,7 @@ def test_the_plain_form_revokes_keys_and_disables_users(api: Api, alice: User, b
 
 
 def test_a_service_account_is_found(db: None, restore: Restore) -> None:
-    robot = make_service_account(name="robot")
+    robot = get_or_create_service_account(name="robot")
     restore(lost(Event.USER_DISABLED, robot, subject_created_at=None))
     assert not User.objects.get().is_active
 
@@ -334,8 +334,8 @@ def test_a_role_that_was_taken_away_is_taken_again(alice: User, bob: User, resto
     alice.groups.add(make_role("admin"), make_role("reporter"))
     bob.groups.add(make_role("admin"))
     lines = [
-        lost(Event.ROLE_TAKEN_AWAY, alice, "admin"),
-        lost(Event.ROLE_TAKEN_AWAY, bob, "admin"),
+        lost(Event.ROLE_REVOKED, alice, "admin"),
+        lost(Event.ROLE_REVOKED, bob, "admin"),
         lost(Event.ROLE_GRANTED, bob, "admin"),
     ]
     assert restore(*lines)["Repeated"] == [f"user #{alice.pk} (Alice): role admin taken away"]

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Session, User
 from accounts.services import mail_links
-from accounts.services.registration import make_service_account
+from accounts.services.registration import get_or_create_service_account
 from accounts.services.users import set_active
 from apikeys import owners
 from apikeys.models import APIKey, Secret
@@ -124,7 +124,7 @@ def test_the_command_says_what_it_ended(alice: User) -> None:
 
 
 def test_the_command_takes_service_accounts(db: None) -> None:
-    robot = make_service_account(name="robot")
+    robot = get_or_create_service_account(name="robot")
     make_key(robot)
     assert run("--user", "robot").startswith("Ended everything of robot (service account): 1 API keys,")
     assert (Secret.objects.count(), Session.objects.count()) == (1, 0)

@@ -11,7 +11,7 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import User
-from accounts.services.registration import make_service_account
+from accounts.services.registration import get_or_create_service_account
 from apikeys import keys
 from apikeys.models import APIKey
 from audit.models import AuditEvent
@@ -127,7 +127,7 @@ def test_a_key_that_cannot_be_used_for_now_is_revoked_all_the_same(api: Api, ali
 
 
 def test_a_service_account_has_no_address_and_its_key_dies_without_a_mail(api: Api, db: None) -> None:
-    _, plaintext = make_key(make_service_account(name="robot"))
+    _, plaintext = make_key(get_or_create_service_account(name="robot"))
     assert report(api, {"key": plaintext}).status_code == 202
     assert (opens(api, plaintext), sent()) == (False, [])
 

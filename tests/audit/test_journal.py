@@ -257,10 +257,10 @@ def test_of_events_on_one_thing_the_last_counts_whatever_their_order(tmp_path: P
     lines = [
         entry_of(Event.USER_DISABLED, alice),
         entry_of(Event.USER_ENABLED, alice),
-        entry_of(Event.ROLE_TAKEN_AWAY, alice, "admin"),
+        entry_of(Event.ROLE_REVOKED, alice, "admin"),
         entry_of(Event.ROLE_GRANTED, alice, "admin"),
         entry_of(Event.ROLE_GRANTED, alice, "reporter"),
-        entry_of(Event.ROLE_TAKEN_AWAY, alice, "reporter"),
+        entry_of(Event.ROLE_REVOKED, alice, "reporter"),
         entry_of(Event.ROLE_CHANGED, role, "grants files:read"),
         entry_of(Event.ROLE_CHANGED, role, "admin no longer grants files:read"),
         entry_of(Event.ROLE_CHANGED, role, "no longer grants reports:read"),

@@ -24,5 +24,5 @@ class Command(SentenceCommand):
         user, role = find_user(options["name"]), options["role"]
         if not Group.objects.filter(name=role).exists():
             raise CommandError(f"There is no role {role!r}.")
-        taken = roles.take_role(user=user, role=role)
+        taken = roles.revoke_role(user=user, role=role)
         self.tell(f"{user} {'no longer has' if taken else 'did not have'} the role {role}.")

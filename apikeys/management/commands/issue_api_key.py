@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts.commands import find_user
 from accounts.models import User
-from accounts.services.registration import make_service_account
+from accounts.services.registration import get_or_create_service_account
 from apikeys import serializers, services
 from authsvc.commands import SentenceCommand, as_json, whole_number
 
@@ -46,7 +46,7 @@ class Command(SentenceCommand):
         if options["service"] is not None:
             if not options["service"].strip():
                 raise CommandError("--service must be the name of an account, not empty.")
-            owner = make_service_account(name=options["service"])
+            owner = get_or_create_service_account(name=options["service"])
         else:
             owner = find_user(options["user"])
         if not owner.is_active:
