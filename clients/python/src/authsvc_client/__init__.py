@@ -1,7 +1,7 @@
 """Guard a Python service with authsvc.
 
-``AuthsvcClient`` and ``AsyncAuthsvcClient`` ask the service; ``authsvc_client.offline`` verifies tokens without it (the
-extra ``offline``); ``authsvc_client.wsgi``, ``.asgi`` and ``.fastapi`` stand in front of an application.
+``AuthsvcClient`` and ``AsyncAuthsvcClient`` call the service. ``authsvc_client.offline`` verifies tokens without a call
+(the extra ``offline``). ``authsvc_client.wsgi``, ``.asgi`` and ``.fastapi`` protect an application.
 """
 
 from authsvc_client.aio import AsyncAuthsvcClient

@@ -1,4 +1,4 @@
-"""ASGI: an application behind authsvc, whatever its framework."""
+"""ASGI middleware for an application of any framework."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from authsvc_client.errors import AuthsvcError, Unavailable
 from authsvc_client.identity import AsyncVerifier, names
-from authsvc_client.refusals import is_spoof, refusal
+from authsvc_client.refusals import is_identity_header, refusal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,11 +20,11 @@ POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013  # the close codes of a websocket
 
 
 class AuthsvcMiddleware:
-    """Lets through who has a good credential with all of these scopes and roles, and nobody else.
+    """Rejects every request whose credential is not valid or lacks one of ``scopes`` and ``roles``.
 
-    The application finds the Identity in ``scope["authsvc.identity"]``, and no X-Auth-… header of a client. A websocket
-    is judged once, when it opens. ``client_address`` takes the scope and returns the address to tell authsvc, None for
-    none; without it none is told.
+    The application finds the Identity in ``scope["authsvc.identity"]``. X-Auth-… headers of clients are removed. A
+    websocket is verified once, when it opens. ``client_address`` takes the scope and returns the client's address to
+    send to authsvc, or None; without it none is sent.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AuthsvcMiddleware:
             await self.app(scope, receive, send)
             return
         if scope["type"] not in ("http", "websocket"):
-            raise NotImplementedError(f"No judgement is known for the protocol {scope['type']}.")
+            raise NotImplementedError(f"The middleware does not support the protocol {scope['type']}.")
         try:
             identity = await self.verifier.verify(
                 scope["headers"],
@@ -57,12 +57,12 @@ class AuthsvcMiddleware:
         except AuthsvcError as error:
             await (refuse if scope["type"] == "http" else refuse_websocket)(error, scope, receive, send)
             return
-        headers = [(name, value) for name, value in scope["headers"] if not is_spoof(name.decode("latin-1"))]
+        headers = [(name, value) for name, value in scope["headers"] if not is_identity_header(name.decode("latin-1"))]
         await self.app({**scope, "headers": headers, IDENTITY: identity}, receive, send)
 
 
 async def refuse(error: AuthsvcError, scope: Scope, receive: Receive, send: Send, prefix: str = "http") -> None:
-    """Answer a request that is not let through."""
+    """Response a request that is not let through."""
     headers, body = refusal(error)
     raw = [(name.lower().encode(), value.encode()) for name, value in headers]
     await send({"type": f"{prefix}.response.start", "status": error.status, "headers": raw})
@@ -70,8 +70,8 @@ async def refuse(error: AuthsvcError, scope: Scope, receive: Receive, send: Send
 
 
 async def refuse_websocket(error: AuthsvcError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Close a websocket before it is open; where the server can, with the answer that a request would have had."""
-    await receive()  # the connect, which a server wants to have taken before it is answered
+    """Reject a websocket before it opens, with an HTTP response where the server supports that."""
+    await receive()  # the connect event, which servers require to be received first
     if "websocket.http.response" in (scope.get("extensions") or {}):
         await refuse(error, scope, receive, send, "websocket.http")
         return

@@ -1,14 +1,15 @@
-"""Why a request is not let through. No message holds a credential, and no cause or context that does is attached."""
+"""Why a request is rejected. No message holds a credential, and no cause or context that does is attached."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-CHALLENGE = 'Bearer realm="authsvc", ApiKey realm="authsvc"'  # authsvc's own, for what is refused without asking it
+BEARER_CHALLENGE = 'Bearer realm="authsvc"'
+CHALLENGE = f'{BEARER_CHALLENGE}, ApiKey realm="authsvc"'  # as authsvc sends it, for what is rejected without a call
 
 
 class AuthsvcError(Exception):
-    """A request that must not be let through; ``status`` is what to answer it with."""
+    """A request that must be rejected, with the HTTP status ``status``."""
 
     status: ClassVar[int]
     detail: ClassVar[str]
@@ -18,11 +19,11 @@ class AuthsvcError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the answer owes its reader."""
+        """The headers that the status requires."""
         return {}
 
 
-class Unauthenticated(AuthsvcError):  # noqa: N818  named by what it means, as the answers are
+class Unauthenticated(AuthsvcError):  # noqa: N818  named by its meaning, as HTTP statuses are
     """401: no usable credential. ``challenge`` is the value for WWW-Authenticate."""
 
     status = 401
@@ -38,14 +39,14 @@ class Unauthenticated(AuthsvcError):  # noqa: N818  named by what it means, as t
 
 
 class Forbidden(AuthsvcError):  # noqa: N818  as above
-    """403: the credential is good, and lacks a scope or a role."""
+    """403: the credential is valid and lacks a scope or a role."""
 
     status = 403
     detail = "The credential is good, but it does not grant this."
 
 
-class _ComeAgain(AuthsvcError):  # noqa: N818  as above
-    """One that may say after how many seconds to come again."""
+class _RetryLater(AuthsvcError):  # noqa: N818  as above
+    """An error that may carry a Retry-After, in seconds."""
 
     def __init__(self, message: str = "", *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -56,16 +57,16 @@ class _ComeAgain(AuthsvcError):  # noqa: N818  as above
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
-class RateLimited(_ComeAgain):
-    """429: the credential's rate limit is used up; ``retry_after`` is in seconds, None where that is not known."""
+class RateLimited(_RetryLater):
+    """429: the rate limit of the credential is exceeded; ``retry_after`` is in seconds, or None where it is unknown."""
 
     status = 429
     detail = "Too many requests; try again later."
 
 
-class Unavailable(_ComeAgain):
-    """503: authsvc cannot be reached in time, or what answered is no proper answer of it. Nothing is known, so nothing
-    passes. Its text says what went wrong, for the operator."""
+class Unavailable(_RetryLater):
+    """503: authsvc did not respond in time, or the response is not a valid one. The request is rejected, since nothing
+    is known of its credential. The message is for the operator."""
 
     status = 503
     detail = "It cannot be told now whether this request may pass; try again shortly."

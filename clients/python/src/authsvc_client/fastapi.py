@@ -1,4 +1,4 @@
-"""FastAPI: a guard for each route, by ``Depends``. The only module that needs FastAPI."""
+"""FastAPI dependencies that guard routes. The only module that needs FastAPI."""
 
 # No annotations as strings here: FastAPI reads those of a dependency that is an object without its module's names.
 
@@ -12,9 +12,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from authsvc_client.aio import AsyncAuthsvcClient
 from authsvc_client.errors import AuthsvcError
 from authsvc_client.identity import AsyncVerifier, Identity, names
-from authsvc_client.refusals import tell
+from authsvc_client.refusals import log_unavailable
 
-# They refuse nothing; the service's own OpenAPI document tells by them what it takes, and /docs has a field for each.
+# They reject nothing: they add the schemes to the service's OpenAPI document, and a field for each to its /docs.
 BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", bearerFormat="JWT")
 API_KEY = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="apiKey")
 
@@ -22,8 +22,8 @@ API_KEY = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="apiKey")
 class Guard:
     """Guards routes: ``who: Identity = Depends(guard.require(scopes=["reports:read"]))``.
 
-    ``verifier`` is the address of authsvc, or an AsyncVerifier. ``audience`` refuses tokens that are for somebody else.
-    ``client_address`` takes the request and returns the address to tell authsvc; without it none is told.
+    ``verifier`` is the URL of authsvc, or an AsyncVerifier. ``audience`` rejects tokens for another audience.
+    ``client_address`` takes the request and returns the client's address to send to authsvc; without it none is sent.
     """
 
     def __init__(
@@ -40,18 +40,18 @@ class Guard:
         self.audience, self.client_address = audience, client_address
 
     async def aclose(self) -> None:
-        """Close the connections that are kept, where the guard was given an address; for the end of a lifespan."""
+        """Close the pooled connections, where the guard was given a URL. Call it at the end of the lifespan."""
         if self._made is not None:
             await self._made.aclose()
 
     def require(self, *, scopes: Iterable[str] = (), roles: Iterable[str] = ()) -> "Requirement":
-        """Return a dependency that answers 401, 403, 429 or 503, or gives the route the Identity."""
+        """Return a dependency that gives the route the Identity, or responds with 401, 403, 429 or 503."""
         return Requirement(self, names(scopes), names(roles))
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A dependency. Equal ones are one to FastAPI, which then asks once for a request, and a test can override them."""
+    """A dependency. FastAPI calls equal ones once for a request, and tests can override them."""
 
     guard: Guard
     scopes: tuple[str, ...]
@@ -72,6 +72,6 @@ class Requirement:
                 client_address=self.guard.client_address(request),
             )
         except AuthsvcError as error:
-            tell(error)
+            log_unavailable(error)
             status, detail, headers = error.status, error.detail, error.headers
         raise HTTPException(status, detail, headers)

@@ -1,4 +1,4 @@
-"""Who came, and what is to be said of a token."""
+"""The identity behind a request, and the introspection of a token."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Method = Literal["jwt", "api_key"]
-# Names and values of a request's headers, as frameworks have them: a mapping, or pairs in which a name may come twice.
+# The headers of a request, as frameworks have them: a mapping, or pairs in which a name may be repeated.
 Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who was let in. It holds no credential, so it may be logged.
+    """The user or the key of a verified request. It holds no credential, so it may be logged.
 
-    ``subject`` is the user's id; ``username`` is empty where a token was verified offline, since tokens carry none;
+    ``subject`` is the user's id. ``username`` is empty after offline verification, since tokens do not carry it.
     ``key_id`` is None for a login.
     """
 
@@ -27,13 +27,13 @@ class Identity:
     scopes: frozenset[str]
 
     def may(self, *, scopes: Iterable[str] = (), roles: Iterable[str] = ()) -> bool:
-        """Say whether it has all of these."""
+        """Return whether it has all of these scopes and roles."""
         return self.scopes.issuperset(names(scopes)) and self.roles.issuperset(names(roles))
 
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """What a token or a key is (RFC 7662). Where ``active`` is false, nothing else is told."""
+    """The state of a token or a key (RFC 7662). Where ``active`` is false, no other field is set."""
 
     active: bool
     subject: str | None = None
@@ -49,7 +49,7 @@ class Introspection:
 
 
 class Verifier(Protocol):
-    """What can say who comes with a request: ``AuthsvcClient`` and ``OfflineVerifier`` do. Raises AuthsvcError."""
+    """The interface of ``AuthsvcClient`` and ``OfflineVerifier``. ``verify`` raises AuthsvcError."""
 
     def verify(
         self,
@@ -63,7 +63,7 @@ class Verifier(Protocol):
 
 
 class AsyncVerifier(Protocol):
-    """The same for coroutines: ``AsyncAuthsvcClient`` and ``AsyncOfflineVerifier``."""
+    """The interface of ``AsyncAuthsvcClient`` and ``AsyncOfflineVerifier``."""
 
     async def verify(
         self,
@@ -77,7 +77,7 @@ class AsyncVerifier(Protocol):
 
 
 def names(values: Iterable[str]) -> tuple[str, ...]:
-    """Return scopes or roles. Raises TypeError for one text, whose letters would be taken for names."""
+    """Return scopes or roles as a tuple. Raises TypeError for a single string, whose letters would become the names."""
     if isinstance(values, str):
         raise TypeError("Scopes and roles are given as a list of names, not as one text.")
     return tuple(values)

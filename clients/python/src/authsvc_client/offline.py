@@ -1,4 +1,4 @@
-"""Access tokens verified without asking authsvc, by the keys that it publishes. Needs the extra ``offline``."""
+"""Verifies access tokens with the keys that authsvc publishes, without a call. Needs the extra ``offline``."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ import anyio.to_thread
 import httpx
 import jwt
 
-from authsvc_client import questions
-from authsvc_client.errors import Forbidden, Unauthenticated
+from authsvc_client import requests
+from authsvc_client.errors import BEARER_CHALLENGE, Forbidden, Unauthenticated
 from authsvc_client.identity import Headers, Identity
 from authsvc_client.keys import KINDS, KeySet
 
 ISSUER = "authsvc"
 JWKS = "/.well-known/jwks.json"
 TYPES = ("at+jwt", "application/at+jwt")  # RFC 9068, section 2.1
-FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-CHALLENGE = 'Bearer realm="authsvc"'
-BAD = f'{CHALLENGE}, error="invalid_token"'
+JWT_PATTERN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+INVALID_TOKEN = f'{BEARER_CHALLENGE}, error="invalid_token"'
 
 
 class OfflineVerifier:
-    """Verifies access tokens by the published keys, which are kept for as long as their max-age says (an hour at most).
+    """Verifies access tokens with the published keys, which it caches for their max-age (an hour at most).
 
-    **Revocation is not noticed here.** A logout, a disabled user, a role taken away, a revoked key: a token that was
-    given out before stays good here until it expires, which is 30 minutes after a login by default
-    (ACCESS_TOKEN_EXPIRE_MINUTES) and 5 minutes after an exchange at /auth/token. Only ``rotate_signing_key --at-once``
-    ends tokens sooner, as soon as the keys are asked for again. Where that is too long, use ``AuthsvcClient``.
+    **Revocation is not noticed here.** After a logout, a disabled user, a revoked role or a revoked key, a token stays
+    valid here until it expires: by default 30 minutes after a login (ACCESS_TOKEN_EXPIRE_MINUTES), and 5 minutes after
+    an exchange at /auth/token. Only ``rotate_signing_key --at-once`` ends tokens sooner, once the keys are fetched
+    again. Where that is too long, use ``AuthsvcClient``.
 
-    API keys cannot be verified offline, nor tokens of a service that signs with HS256. ``audience`` is this service's
-    name: then only tokens for it are good, and without it only tokens for nobody in particular. ``leeway`` is how many
-    seconds the clocks may differ. Good for any number of threads.
+    API keys cannot be verified offline, and neither can tokens signed with HS256. ``audience`` is this service's name:
+    with it only tokens for that audience are valid, without it only tokens without an audience. ``leeway`` is the
+    difference between the clocks that is tolerated, in seconds. Thread-safe.
     """
 
     def __init__(
@@ -46,15 +45,17 @@ class OfflineVerifier:
         jwks_url: str | None = None,
         audience: str | None = None,
         leeway: float = 0,
-        timeout: float | httpx.Timeout = questions.TIMEOUT,
+        timeout: float | httpx.Timeout = requests.TIMEOUT,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if (base_url is None) == (jwks_url is None):
             raise TypeError("Give base_url, or jwks_url.")
-        self.jwks_url = questions.base_of(jwks_url) if jwks_url else questions.base_of(base_url or "") + JWKS
+        self.jwks_url = (
+            requests.normalize_base_url(jwks_url) if jwks_url else requests.normalize_base_url(base_url or "") + JWKS
+        )
         self.audience, self.leeway = audience, leeway
-        self._http = httpx.Client(**questions.options(timeout, transport))
+        self._http = httpx.Client(**requests.client_options(timeout, transport))
         self._keys = KeySet(self.jwks_url, self._http, clock)
 
     def __repr__(self) -> str:
@@ -67,7 +68,7 @@ class OfflineVerifier:
         self.close()
 
     def close(self) -> None:
-        """Close the connection that is kept."""
+        """Close the pooled connection."""
         self._http.close()
 
     def verify(
@@ -80,22 +81,22 @@ class OfflineVerifier:
         audience: str | None = None,
         client_address: str | None = None,
     ) -> Identity:
-        """Return who a token was given to, if it is good in itself and has all of these scopes and roles.
+        """Return the identity of a valid token that has all of ``scopes`` and ``roles``.
 
-        ``audience`` counts instead of the verifier's own; ``client_address`` is for verifiers that ask, and no token
-        is bound to one. Raises Unauthenticated, Forbidden, or Unavailable where the keys cannot be had.
+        ``audience`` overrides the verifier's own. ``client_address`` is ignored: no token is bound to an address.
+        Raises Unauthenticated, Forbidden, or Unavailable where the keys cannot be fetched.
         """
-        token = bearer(questions.credentials(headers, credential))
+        token = bearer(requests.credential_headers(headers, credential))
         claims = self._claims(token, audience or self.audience)
         identity = None if claims is None else identity_of(claims)
         if identity is None:
-            raise Unauthenticated(BAD)
+            raise Unauthenticated(INVALID_TOKEN)
         if not identity.may(scopes=scopes, roles=roles):
             raise Forbidden
         return identity
 
     def _claims(self, token: str, audience: str | None) -> dict[str, Any] | None:
-        """Return the claims of a token that is ours, in date, and for this audience; None for another."""
+        """Return the claims of a token that authsvc issued for this audience and that has not expired, or None."""
         try:
             header = jwt.get_unverified_header(token)
             kid, kind = header.get("kid"), str(header.get("typ")).lower()
@@ -118,7 +119,7 @@ class OfflineVerifier:
 
 
 class AsyncOfflineVerifier:
-    """The same for coroutines: in a thread, since asking for the keys and checking a signature would block the loop."""
+    """``OfflineVerifier`` for coroutines: it runs in a thread, since fetching keys would block the event loop."""
 
     def __init__(self, verifier: OfflineVerifier) -> None:
         self.verifier = verifier
@@ -133,7 +134,7 @@ class AsyncOfflineVerifier:
         audience: str | None = None,
         client_address: str | None = None,
     ) -> Identity:
-        """As ``OfflineVerifier.verify``."""
+        """See ``OfflineVerifier.verify``."""
         wanted: dict[str, Any] = {"scopes": scopes, "roles": roles, "audience": audience}
         return await anyio.to_thread.run_sync(
             partial(self.verifier.verify, headers, credential=credential, client_address=client_address, **wanted)
@@ -141,18 +142,18 @@ class AsyncOfflineVerifier:
 
 
 def bearer(sent: dict[str, bytes]) -> str:
-    """Return the token of a request. Raises Unauthenticated where there is none, or one that is none in form."""
-    scheme, _, token = sent.get(questions.AUTHORIZATION, b"").decode().partition(" ")
+    """Return the bearer token of a request. Raises Unauthenticated where it is absent or malformed."""
+    scheme, _, token = sent.get(requests.AUTHORIZATION, b"").decode().partition(" ")
     if scheme.lower() != "bearer":
-        raise Unauthenticated(CHALLENGE)
+        raise Unauthenticated(BEARER_CHALLENGE)
     token = token.lstrip(" ")  # several spaces may separate the two (RFC 9110, section 11.4)
-    if len(token) > questions.LONGEST or not FORM.fullmatch(token):
-        raise Unauthenticated(BAD)
+    if len(token) > requests.MAX_TOKEN_LENGTH or not JWT_PATTERN.fullmatch(token):
+        raise Unauthenticated(INVALID_TOKEN)
     return token
 
 
 def identity_of(claims: dict[str, Any]) -> Identity | None:
-    """Return who the claims of a good token are about; None where they are not an access token's."""
+    """Return the identity in the claims of a verified token, or None where it is not an access token."""
     subject, key_id, scope = claims["sub"], claims.get("client_id"), claims.get("scope", "")
     roles = claims.get("roles", [])
     if not (

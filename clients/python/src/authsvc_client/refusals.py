@@ -1,4 +1,4 @@
-"""What the middlewares answer instead of the application."""
+"""The responses of the middlewares to rejected requests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from authsvc_client.errors import AuthsvcError, Unavailable
 
 logger = logging.getLogger("authsvc_client")
 
-PREFIX = "x-auth-"  # of the headers in which gateways tell an application who it is
+PREFIX = "x-auth-"  # of the headers in which gateways pass the identity to an application
 
 
 def refusal(error: AuthsvcError) -> tuple[list[tuple[str, str]], bytes]:
-    """Return the headers and the problem (RFC 9457) that tell a client why it is not let through, and no more."""
-    tell(error)
+    """Return the headers and the body of a rejection, a problem document (RFC 9457)."""
+    log_unavailable(error)
     title = HTTPStatus(error.status).phrase
     problem = {"type": "about:blank", "title": title, "status": error.status, "detail": error.detail}
     body = json.dumps(problem).encode()
@@ -27,12 +27,12 @@ def refusal(error: AuthsvcError) -> tuple[list[tuple[str, str]], bytes]:
     return [*fixed.items(), *error.headers.items()], body
 
 
-def is_spoof(name: str) -> bool:
-    """Say whether a header tells an application who it is, in any spelling that becomes the same to it."""
+def is_identity_header(name: str) -> bool:
+    """Return whether a header carries an identity, in any spelling that an application reads as the same."""
     return name.lower().replace("_", "-").startswith(PREFIX)
 
 
-def tell(error: AuthsvcError) -> None:
-    """Tell the operator why nobody is let in; what is wrong with one request is told to its client alone."""
+def log_unavailable(error: AuthsvcError) -> None:
+    """Log why no request can be verified; an error of one request goes to its client only."""
     if isinstance(error, Unavailable):
         logger.error("Nobody can be let in: %s", error)

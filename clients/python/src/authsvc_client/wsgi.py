@@ -1,4 +1,4 @@
-"""WSGI: an application behind authsvc, whatever its framework (PEP 3333)."""
+"""WSGI middleware for an application of any framework (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from authsvc_client.errors import AuthsvcError
 from authsvc_client.identity import Verifier, names
-from authsvc_client.refusals import is_spoof, refusal
+from authsvc_client.refusals import is_identity_header, refusal
 
 IDENTITY = "authsvc.identity"
 
 
 class AuthsvcMiddleware:
-    """Lets through who has a good credential with all of these scopes and roles, and nobody else.
+    """Rejects every request whose credential is not valid or lacks one of ``scopes`` and ``roles``.
 
-    The application finds the Identity in ``environ["authsvc.identity"]``, and no X-Auth-… header of a client.
-    ``client_address`` takes the environ and returns the address to tell authsvc, None for none; without it none is
-    told.
+    The application finds the Identity in ``environ["authsvc.identity"]``. X-Auth-… headers of clients are removed.
+    ``client_address`` takes the environ and returns the client's address to send to authsvc, or None; without it none
+    is sent.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class AuthsvcMiddleware:
         self.scopes, self.roles, self.client_address = names(scopes), names(roles), client_address
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        for name in [name for name in environ if name.startswith("HTTP_") and is_spoof(name[5:])]:
+        for name in [name for name in environ if name.startswith("HTTP_") and is_identity_header(name[5:])]:
             del environ[name]
         sent = (("authorization", "HTTP_AUTHORIZATION"), ("x-api-key", "HTTP_X_API_KEY"))
         try:
             environ[IDENTITY] = self.verifier.verify(
-                # PEP 3333 has the bytes of a header as characters of latin-1.
+                # PEP 3333 decodes the bytes of a header as latin-1.
                 [(name.encode(), environ[key].encode("latin-1")) for name, key in sent if key in environ],
                 scopes=self.scopes,
                 roles=self.roles,
