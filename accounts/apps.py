@@ -1,10 +1,10 @@
-"""The app of people."""
+"""The accounts app."""
 
 from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
-    """Users, roles, scopes, tokens."""
+    """Users, roles, scopes, sessions and tokens."""
 
     name = "accounts"
     verbose_name = "Users and roles"

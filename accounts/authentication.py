@@ -1,4 +1,4 @@
-"""From the Authorization header to (user, token). One query."""
+"""Authenticates the Authorization header, with one query."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class JWTAuthentication(BaseAuthentication):
 
 
 def user_of(request: Request | HttpRequest) -> User:
-    """Return the user of a request that a permission or the admin has let in, under the type that it then has."""
+    """Return ``request.user``, typed, in a view or page that a permission protects."""
     return cast("User", request.user)
 
 
 def session_of(request: Request) -> Session:
-    """Return the session of a request that IsPerson has let in."""
+    """Return the session of a request in a view that IsPerson protects."""
     return cast("Session", cast("AccessToken", request.auth).session)
 
 
 def bearer(header: str) -> str | None:
-    """Return the credentials of a Bearer header, which need not be a token, or None for another scheme."""
+    """Return the credentials of a Bearer header, well-formed or not, or None for another scheme."""
     return credentials(header, SCHEME)

@@ -1,8 +1,7 @@
-"""What an operator may do to users, roles and scopes: the one place that decides it, for the console and the services.
+"""What operators may do to users, roles and scopes, decided here for the console and the services.
 
-Nobody grants what they do not hold, nobody changes somebody who holds more, and nobody makes themself more. Until the
-console has roles of its own, superusers may do everything, and Django's permissions say which pages an operator has;
-this module says whom and what an operator may touch on them.
+Operators cannot grant what they do not hold, change users who hold more, or raise their own rights. Superusers may do
+everything. Django's permissions decide which pages an operator sees, this module which rows the operator may change.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from accounts.models import Scope, User
 
 
 class Right(Enum):
-    """What an operator asks for, as the refusal names it."""
+    """A right, with the sentence of the 403 that its absence causes."""
 
     CHANGE_USER = "Only a superuser changes an account that has permissions which you do not have."
     TAKE_OVER = (
@@ -47,7 +46,7 @@ def has(actor: User | None, right: Right, subject: Any = None) -> bool:
 
 
 def may_change(actor: User, user: User) -> bool:
-    """Return whether a user is the actor, or one who holds no permission that the actor lacks."""
+    """Return whether ``user`` is the actor, or holds no permission that the actor lacks."""
     if actor.pk == user.pk:
         return True
     # Read from the database: a form has already written what was posted to ``user``.
@@ -56,33 +55,30 @@ def may_change(actor: User, user: User) -> bool:
 
 
 def may_take_over(actor: User, user: User) -> bool:
-    """Return whether the actor gains nothing by logging in as a user: neither a permission nor a role."""
+    """Return whether logging in as ``user`` would give the actor no further permission or role."""
     return may_change(actor, user) and (actor.pk == user.pk or roles_of(user) <= roles_of(actor))
 
 
 def may_grant_role(actor: User, role: Group) -> bool:
-    """Return whether the actor has a role, and it opens nothing in the console."""
+    """Return whether the actor has the role, and the role carries no permissions."""
     return is_plain(role) and role.pk in roles_of(actor)
 
 
 def is_plain(role: Group) -> bool:
-    """Return whether a role carries no permissions."""
     return not Permission.objects.filter(group=role.pk).exists()
 
 
 def permissions_of(user: User) -> set[int]:
-    """Return the ids of a user's permissions, also of a disabled one's, who has none for Django."""
+    """Return the ids of a user's permissions. Unlike Django's, they include a disabled user's."""
     held = Permission.objects.filter(Q(user=user.pk) | Q(group__user=user.pk))
     return set(held.order_by().values_list("pk", flat=True))
 
 
 def roles_of(user: User) -> set[int]:
-    """Return the ids of a user's roles."""
     return set(Group.objects.filter(user=user.pk).order_by().values_list("pk", flat=True))
 
 
 def scopes_of(user: User) -> set[str]:
-    """Return the scopes that a user's roles grant."""
     return set(Scope.objects.filter(roles__user=user.pk).order_by().values_list("name", flat=True))
 
 

@@ -15,12 +15,12 @@ from authsvc.problems import InvalidCredential
 
 
 class ConsoleBackend(ModelBackend):
-    """Django's own for permissions and sessions; a password is proven as the API proves it, lockout included."""
+    """Django's own for permissions and sessions; passwords are verified as in the API, lockout included."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
-        """Return the user of a name or address and its password, or None. Raises RateLimited."""
+        """Return the user with this username or address and password, or None. Raises RateLimited."""
         if not username or not password:
             return None
         limit_address(settings.LOGIN_RATE, "login")

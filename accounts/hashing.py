@@ -1,6 +1,6 @@
-"""Where passwords are hashed: in few threads of low priority, so that logins never take a machine from other requests.
+"""Hashes passwords in a few threads of low priority, so that logins do not slow other requests down.
 
-bcrypt takes a core for a quarter of a second. Without a bound, 64 logins at once would be served before anything else.
+bcrypt uses a core for a quarter of a second. Without a bound, 64 parallel logins would delay every other request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class HashingBusy(APIException):
 
 
 class Hashing:
-    """Runs at most ``threads`` calls at once; QUEUE more wait for WAIT seconds, the rest is refused."""
+    """Runs at most ``threads`` calls in parallel; QUEUE more wait up to WAIT seconds, and others raise HashingBusy."""
 
     def __init__(self, threads: int) -> None:
         self.executor = ThreadPoolExecutor(threads, "hashing", initializer=yield_to_others)
@@ -37,7 +37,7 @@ class Hashing:
         self.places = threading.BoundedSemaphore(threads + QUEUE)
 
     def run(self, call: Callable[[], T]) -> T:
-        """Return what ``call`` returns. Raises what it raises, and HashingBusy."""
+        """Return what ``call`` returns. Raises HashingBusy, and what ``call`` raises."""
         if not self.places.acquire(blocking=False):
             raise HashingBusy
         try:
@@ -52,8 +52,8 @@ class Hashing:
 
 
 def yield_to_others() -> None:
-    """Lower the priority of the calling thread, and let it run on any core although its process keeps one."""
-    with suppress(OSError, AttributeError):  # forbidden here, or not Linux
+    """Lower the priority of the calling thread, and let it run on any core even where its process is pinned to one."""
+    with suppress(OSError, AttributeError):  # not permitted, or not Linux
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
 

@@ -1,4 +1,4 @@
-"""Tokens in mailed links: signed, bound to what their use changes, and stored nowhere."""
+"""The tokens in mailed links: signed, not stored, and bound to the state that their use changes."""
 
 from __future__ import annotations
 
@@ -29,25 +29,24 @@ def link_error(code: str) -> ValidationError:
 class LinkTokens(ABC):
     """The tokens of one purpose: a user's id, a MAC of the user's state, and the time, signed together.
 
-    The signature tells a link of this service from an invented one, and the state whether the link can still be used.
+    The signature shows that this service made the link, and the MAC that the user's state has not changed since.
     """
 
     salt = ""
 
     @abstractmethod
     def state_of(self, user: User) -> str:
-        """Return what a token is bound to: when it changes, the token is used up."""
+        """Return the state that a token is bound to: the token is void once it changes."""
 
     def is_done(self, user: User) -> bool:
-        """Return whether the user already has what the token is for, so that its age does not matter."""
+        """Return whether the user already has what the token is for; its age then does not matter."""
         return False
 
     def make(self, user: User) -> str:
-        """Return a token for a user."""
         return self._signer().sign(f"{int_to_base36(user.pk)}-{self._mac(user, settings.SECRET_KEY)}")
 
     def find(self, token: str) -> User:
-        """Return the user of a token that can be used now. Raises ValidationError on ``token``, see MESSAGES."""
+        """Return the user of a valid token. Raises ValidationError on ``token``, with a code of MESSAGES."""
         try:
             number, _, mac = self._signer().unsign(token).partition("-")
         except signing.BadSignature as error:

@@ -1,4 +1,4 @@
-"""What a view can ask of whoever is logged in. Combine with ``|`` and ``&``."""
+"""Permissions for tokens, roles and scopes. Combine them with ``|`` and ``&``."""
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -8,7 +8,7 @@ from accounts.jwt.tokens import AccessToken
 
 
 class RoleRequired(BasePermission):
-    """Asks for one role; HasRole makes the class for each."""
+    """Requires one role; HasRole makes the subclass."""
 
     role: str
 
@@ -17,7 +17,7 @@ class RoleRequired(BasePermission):
 
 
 class ScopeRequired(BasePermission):
-    """Asks for one scope; HasScope makes the class for each."""
+    """Requires one scope; HasScope makes the subclass."""
 
     scope: str
 
@@ -26,24 +26,24 @@ class ScopeRequired(BasePermission):
 
 
 def HasRole(role: str) -> type[BasePermission]:  # noqa: N802  reads as the class that it returns
-    """Return the permission of a person with a role; a key does not carry its owner's, only its scopes."""
+    """Return a permission that requires a role. A key has scopes and never its owner's roles."""
     return type("HasRole", (RoleRequired,), {"role": role})
 
 
 def HasScope(scope: str) -> type[BasePermission]:  # noqa: N802  as above
-    """Return the permission of a credential that may do this: a user's scopes, or a key's within its owner's."""
+    """Return a permission that requires a scope, of a user or of a key."""
     return type("HasScope", (ScopeRequired,), {"scope": scope})
 
 
 class IsUser(BasePermission):
-    """A user, by an access token: one of a session, or one that a key was exchanged for."""
+    """Requires an access token: of a session, or exchanged for a key."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return isinstance(request.auth, AccessToken)
 
 
 class IsPerson(BasePermission):
-    """A person who has logged in: what concerns an account or makes keys is not for a program to do in its name."""
+    """Requires a token of a session: programs cannot manage an account or its keys."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return isinstance(request.auth, AccessToken) and request.auth.session is not None

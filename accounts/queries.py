@@ -12,7 +12,7 @@ from accounts.models import RefreshToken, Scope, Session, User, role_names, scop
 from authsvc.database.errors import DATABASE_ERRORS
 from authsvc.database.prepared import PreparedQuery, build
 
-# What request.user holds; the password's hash stays in the database, and what a request seldom needs is read on demand.
+# request.user has these columns. Django loads the others on access; requests seldom need them.
 DEFERRED_FIELDS = {
     "password",
     "last_login",
@@ -43,7 +43,7 @@ _session_by_id = PreparedQuery(_sessions_by_id)
 
 
 def session_by_id(session_id: int) -> Session | None:
-    """Return a session with its user, and the user's roles and scopes, in whatever state, or None."""
+    """Return a session in any state with its user, roles and scopes, or None."""
     row = _session_by_id.fetch(session_id)
     if row is None:
         return None
@@ -58,7 +58,7 @@ _refresh_token_by_digest = PreparedQuery(_refresh_tokens_by_digest)
 
 
 def is_unspent(digest: bytes, session: Session) -> bool:
-    """Return whether a session has an unspent refresh token of a digest."""
+    """Return whether a session has an unspent refresh token with this digest."""
     return _refresh_token_by_digest.fetch(digest) == (session.pk, None)
 
 
@@ -70,7 +70,7 @@ def sessions_of(user: User, now: datetime) -> QuerySet[Session]:
 def describe_scopes(**signal: Any) -> tuple[str, dict[str, str], str]:
     """Return the register of scopes for /openapi.json: as ``x-scopes``, and as a table to read.
 
-    The documentation is also for the hour in which the database is away; then it has none.
+    Without a database there are none: the documentation must also work during an outage.
     """
     try:
         scopes = dict(Scope.objects.values_list("name", "description"))

@@ -1,4 +1,4 @@
-"""What accounts asks of the apps that build on it and that it cannot import."""
+"""Signals to the apps that build on accounts, which accounts cannot import."""
 
 from __future__ import annotations
 

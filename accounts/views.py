@@ -1,4 +1,4 @@
-"""/auth: sign up, log in, sessions, passwords, who am I."""
+"""The views of /auth."""
 
 from collections.abc import Callable
 from types import MappingProxyType
@@ -134,13 +134,13 @@ class PasswordView(AccountView):
 
 
 class MailView(ApiView):
-    """Ask for a mail: the same answer whoever asks, and for whomever."""
+    """Request a mail. The response is the same for every address."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
     def ask(self, request: Request, send: Callable[..., None]) -> Response:
-        """Send what is asked for, unless one address asks too often. Raises RateLimited."""
+        """Call ``send`` with the body's address. Raises RateLimited."""
         asked = parse(serializers.AddressRequest, request)
         limit_address(settings.MAIL_RATE, "mail")
         send(**asked)
@@ -188,7 +188,7 @@ class VerifyView(ApiView):
 
 
 class MeView(ApiView):
-    """Say who the bearer is."""
+    """Return the bearer's user."""
 
     authentication_classes = (JWTAuthentication,)
     permission_classes = (IsUser,)
@@ -199,7 +199,7 @@ class MeView(ApiView):
 
 
 def tokens(pair: TokenPair) -> Response:
-    """Return the answer of a login and a refresh (RFC 6749, section 5.1)."""
+    """Return the response to a login or a refresh (RFC 6749, section 5.1)."""
     return Response({**pair._asdict(), "token_type": "bearer"})
 
 

@@ -35,7 +35,6 @@ class RightsAdmin(ConsoleAdmin):
             administration.create_row(row=obj, actor=user_of(request))
 
     def delete_model(self, request: HttpRequest, obj: Role | Scope) -> None:
-        """Delete a role or scope: nobody has it any more."""
         administration.delete_row(row=obj, actor=user_of(request))
 
     @transaction.atomic

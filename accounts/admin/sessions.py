@@ -72,7 +72,7 @@ class SessionAdmin(ReadOnly, Large, OfUsers):
     actions = ("end_selected",)
 
     def has_end_permission(self, request: HttpRequest) -> bool:
-        """Whether this operator may end sessions: whoever may disable users may."""
+        """Return whether this operator may end sessions: those who may change users."""
         return request.user.has_perm("accounts.change_user")
 
     @display(description="Status", label={"live": "success", "ended": "danger", "expired": "warning"})
@@ -94,7 +94,7 @@ class SessionAdmin(ReadOnly, Large, OfUsers):
 
 @admin.register(Lockout)
 class LockoutAdmin(ReadOnly, OfUsers):
-    """Failed logins that are counted, and whom they lock out."""
+    """Counters of failed logins."""
 
     list_display = ("shown_user", "address", "failures", "limit", "ends_at", "shown_status")
     list_select_related = ("user",)
@@ -123,7 +123,7 @@ class LockoutAdmin(ReadOnly, OfUsers):
 
     @admin.action(description="Lift selected lockouts", permissions=["lift"])
     def lift_selected(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
-        """Forget the failures."""
+        """Delete their counters."""
         lifted = lockout.unlock(rows=self.permitted(request, queryset), actor=user_of(request))
         self.message_user(request, f"Lockouts lifted: {lifted}.", messages.SUCCESS)
 

@@ -1,4 +1,4 @@
-"""The operator's view of people."""
+"""The console's pages of users."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
         if not change:
             administration.create_user(user=obj, actor=user_of(request))
             return
-        refuse_reserved(request, obj)
+        check_reserved_fields(request, obj)
         administration.change_user(user=obj, changes=form.changes(), actor=user_of(request))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -108,7 +108,7 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
 
     @admin.action(description="Confirm the addresses of selected users", permissions=["change"])
     def confirm_addresses(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Take the operator's word for them."""
+        """Confirm them without a mail."""
         users = self.permitted(request, queryset)
         confirmed = [mail_links.mark_email_confirmed(user=user, actor=user_of(request)) for user in users]
         self.message_user(request, f"Confirmed {sum(confirmed)} of {len(confirmed)} addresses.", messages.SUCCESS)
@@ -126,7 +126,7 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
         return bool(User.objects.known_as(text).exists())
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Whoever may delete a user may delete the sessions and lockouts with it, which have no page to delete on."""
+        """Allow the deletion of a user's sessions and lockouts, which have no delete permission of their own."""
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return found, counts, lacking - {"session", "lockout"}, protected
 
@@ -141,8 +141,8 @@ class UserAdmin(Large, DjangoUserAdmin, ConsoleAdmin):
             self.delete_model(request, user)
 
 
-def refuse_reserved(request: HttpRequest, user: User) -> None:
-    """Raise PermissionDenied for a form, sent by hand, that would change what only superusers change."""
+def check_reserved_fields(request: HttpRequest, user: User) -> None:
+    """Raise PermissionDenied for a forged form that would change the fields of SUPERUSERS_ONLY."""
     if authority.has(user_of(request), Right.SET_PERMISSIONS):
         return
     stored = User.objects.get(pk=user.pk)

@@ -1,4 +1,4 @@
-"""The random value that a token is bound to: an id is given out again after a restore, the value is not."""
+"""The random value that a token is bound to. After a restore an id may be assigned again; the value is not."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def new_binding() -> str:
 
 
 def is_bound(claims: Any, binding: str | None) -> bool:
-    """Say whether claims were issued for what has a binding.
+    """Return whether claims were issued for the row with ``binding``.
 
-    None is a row from before bindings, whose tokens carry none; a token without one is good only there.
+    None is a row from before the column: its tokens carry no binding, and only they are valid for it.
     """
     claimed = claims.get(CLAIM)
     if binding is None or claimed is None:

@@ -1,8 +1,8 @@
-"""Which keys sign access tokens and which verify them, under the one algorithm that JWT_ALGORITHM names.
+"""The keys that sign and verify access tokens, under the algorithm that JWT_ALGORITHM names.
 
-HS256 signs with SECRET_KEY. ES256, RS256 and EdDSA sign with key pairs of the database, whose private halves are
-encrypted under SECRET_KEY. Every process looks at the database again after REFRESH_SECONDS, so that all follow a
-rotation without a restart; what is kept so long are keys, never a credential.
+HS256 signs with SECRET_KEY. ES256, RS256 and EdDSA sign with key pairs from the database, whose private halves are
+encrypted with SECRET_KEY. Every process reads them again after REFRESH_SECONDS, so a rotation needs no restart. Only
+keys are cached, never a credential.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from authsvc.database import deadlines
 logger = logging.getLogger(__name__)
 
 SYMMETRIC = "HS256"
-REFRESH_SECONDS = 5.0  # how long a process trusts what it last read of the keys
-RETRY_SECONDS = 1.0  # how soon it looks again for a key that it does not know, and no sooner
+REFRESH_SECONDS = 5.0  # how long a process caches the keys
+RETRY_SECONDS = 1.0  # between two reads for an unknown kid, at least
 MAX_AGE = 300  # seconds that a verifier may keep the published keys
 PURPOSE = b"authsvc signing keys"
 
@@ -47,7 +47,7 @@ class NoSigningKey(APIException):
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """The keys as they were read at a moment of the monotonic clock."""
+    """The keys, and when they were read by the monotonic clock."""
 
     algorithm: str
     read_at: float
@@ -60,12 +60,11 @@ _lock, _ring = Lock(), Ring("", float("-inf"), None, {}, [])
 
 
 def secrets() -> list[str]:
-    """Return SECRET_KEY and the ones before it that still verify."""
+    """Return SECRET_KEY and its fallbacks."""
     return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 
 def hmac_keys() -> list[PyJWK]:
-    """Return the same as keys of HS256."""
     return [hmac_key(secret) for secret in secrets()]
 
 
@@ -79,14 +78,14 @@ def hmac_key(secret: str) -> PyJWK:
 
 
 class PreparedHMAC(HMACAlgorithm):
-    """HS256 with a secret that was looked at when it was prepared; PyJWT by itself does so again for each token."""
+    """HS256 with a secret that ``hmac_key`` has checked; PyJWT by itself checks it again for each token."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         return key if isinstance(key, bytes) else key.encode()
 
 
 def private_key_cipher() -> MultiFernet:
-    """Return what encrypts private keys: under SECRET_KEY, and readable under its predecessors too."""
+    """Return the cipher of private keys: it encrypts with SECRET_KEY and decrypts with the fallbacks too."""
     derived = [HKDF(SHA256(), length=32, salt=None, info=PURPOSE).derive(secret.encode()) for secret in secrets()]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])
 
@@ -95,7 +94,7 @@ def signing_key() -> tuple[str | None, Any]:
     """Return (kid, key) to sign with. Raises NoSigningKey."""
     if settings.JWT_ALGORITHM == SYMMETRIC:
         return None, settings.SECRET_KEY
-    # The first key may have just been made. Who asks has proven a password or a key, so junk cannot make it look.
+    # The first key may be new. Callers are authenticated by now, so junk cannot cause this second read.
     signing = ring().signing or ring(aged=REFRESH_SECONDS).signing
     if signing is None:
         raise NoSigningKey
@@ -103,7 +102,7 @@ def signing_key() -> tuple[str | None, Any]:
 
 
 def verification_keys(kid: str | None) -> list[Any]:
-    """Return the key of a pair that a token with this ``kid`` may be signed by; none for a kid that is not ours."""
+    """Return the public key of a ``kid`` in a list, which is empty for an unknown one."""
     if kid is None:
         return []
     found = ring().verifying.get(kid) or ring(REFRESH_SECONDS - RETRY_SECONDS).verifying.get(kid)
@@ -122,16 +121,16 @@ def published_keys() -> tuple[list[dict[str, Any]], int]:
 
 
 def examine(**signal: Any) -> tuple[str, str] | None:
-    """Receiver of /readyz's question: whether there is a key to sign with, where one is needed."""
+    """Report to /readyz whether there is a signing key, where one is needed."""
     if settings.JWT_ALGORITHM == SYMMETRIC:
         return None
     return "signing_key", "missing" if ring().signing is None else "ok"
 
 
 def ring(aged: float = 0.0) -> Ring:
-    """Return the keys, read again once they are REFRESH_SECONDS old; ``aged`` adds to their age.
+    """Return the keys, read again once they are REFRESH_SECONDS old; ``aged`` is added to their age.
 
-    Raises Django's OperationalError where another thread's reading takes longer than the request may wait.
+    Raises OperationalError where another thread's read takes longer than the request may wait.
     """
     global _ring  # noqa: PLW0603  the one cache of the process; its lock is beside it
     if is_old(_ring, aged):
@@ -142,19 +141,18 @@ def ring(aged: float = 0.0) -> Ring:
 
 
 def is_old(ring: Ring, aged: float) -> bool:
-    """Return whether keys are to be read again."""
     return ring.algorithm != settings.JWT_ALGORITHM or time.monotonic() - ring.read_at + aged >= REFRESH_SECONDS
 
 
 def invalidate() -> None:
-    """Look at the database at the next call: this process has just changed the keys."""
+    """Read the database at the next call: this process has just changed the keys."""
     global _ring  # noqa: PLW0603  as above
     with _lock:
         _ring = Ring("", float("-inf"), None, {}, [])
 
 
 def read() -> Ring:
-    """Return the keys as the database has them now: those of the configured algorithm that are not retired."""
+    """Return the keys of the configured algorithm that are not retired, from the database."""
     now = timezone.now()
     rows = SigningKey.objects.filter(Q(retires_at=None) | Q(retires_at__gt=now), algorithm=settings.JWT_ALGORITHM)
     keys = list(rows.order_by("-signs_from", "-id"))
@@ -166,7 +164,7 @@ def read() -> Ring:
 
 
 def decrypted(row: SigningKey) -> tuple[str, Any] | None:
-    """Return (kid, private key), or None, and a word to the operator, for one that SECRET_KEY does not open."""
+    """Return (kid, private key), or log an error and return None where SECRET_KEY does not decrypt it."""
     try:
         return row.kid, load_pem_private_key(private_key_cipher().decrypt(bytes(row.private_key)), password=None)
     except InvalidToken:

@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519) by simplejwt: what is in ours, and which we accept."""
+"""JSON Web Tokens (RFC 7519), with simplejwt: the claims that we issue and the tokens that we accept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from authsvc.ids import parse_id
 from authsvc.problems import InvalidCredential
 
 MAX_LENGTH = 16_000  # characters; what fits into a header field of 16 KiB beside its name and scheme
-# Three parts in base64url without padding (RFC 7515, section 7.1); the decoder beneath would take others too.
+# Three parts in base64url without padding (RFC 7515, section 7.1); the decoder itself accepts other forms.
 FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 MAX_HEADER_LENGTH = 200  # characters of the header of a token of ours
 ISSUER = "authsvc"
@@ -49,7 +49,7 @@ class AccessBackend(TokenBackend):
         return keyring.signing_key()
 
     def find_verification_keys(self, token: Any) -> list[Any]:
-        """Return the keys that may have signed. Raises InvalidTokenError for a header that is none."""
+        """Return the keys that may have signed. Raises InvalidTokenError for a header that cannot be read."""
         if self.algorithm == keyring.SYMMETRIC:
             return keyring.hmac_keys()
         return keyring.verification_keys(jwt.get_unverified_header(token).get("kid"))
@@ -72,7 +72,7 @@ class AccessBackend(TokenBackend):
                         algorithms=[self.algorithm],
                         issuer=self.issuer,
                         leeway=settings.JWT_LEEWAY_SECONDS,
-                        options={"verify_aud": False},  # whom a token is for is asked where it is read
+                        options={"verify_aud": False},  # check_audience does that
                     )
                 except jwt.InvalidSignatureError:
                     continue
@@ -85,12 +85,12 @@ class AccessBackend(TokenBackend):
         raise TokenBackendError("signature")
 
     def is_own_type(self, typ: Any) -> bool:
-        """Say whether a ``typ`` is this kind's: in any case, and with or without ``application/`` (RFC 7515, 4.1.9)."""
+        """Return whether a ``typ`` is this kind's, in any case, with or without ``application/`` (RFC 7515, 4.1.9)."""
         return isinstance(typ, str) and typ.lower().removeprefix("application/") == self.typ
 
 
 class RefreshBackend(AccessBackend):
-    """How refresh tokens are signed: nobody but this service reads one, so HS256 always, under SECRET_KEY."""
+    """Refresh tokens are always signed with HS256 and SECRET_KEY: only this service reads them."""
 
     typ = "rt+jwt"
 
@@ -100,32 +100,31 @@ class RefreshBackend(AccessBackend):
 
 @lru_cache(maxsize=8)
 def backend(kind: type[AccessBackend], algorithm: str) -> AccessBackend:
-    """Return the backend of a kind of token."""
     return kind(algorithm)
 
 
 class ServiceToken:
-    """What both kinds of ours have: a user in ``sub`` and a session in ``sid``."""
+    """The claims of both kinds of token: a user in ``sub`` and a session in ``sid``."""
 
     # The authentication scheme that carries it; "" for one that comes in a body.
     scheme = ""
 
     @cached_property
     def user_id(self) -> int:
-        """The user's id. Raises InvalidCredential when it cannot be one."""
+        """The user's id. Raises InvalidCredential for a claim that is not an id."""
         return self.id_claim("sub")
 
     @property
     def session_id(self) -> int:
-        """The session's id. Raises InvalidCredential when it cannot be one."""
+        """The session's id. Raises InvalidCredential for a claim that is not an id."""
         return self.id_claim("sid")
 
     def belongs_to(self, session: Session) -> bool:
-        """Say whether it was issued for a session, and not for another that had the same id before a restore."""
+        """Return whether it was issued for this session, and not for one with the same id from before a restore."""
         return self.user_id == session.user_id and bindings.is_bound(self, session.binding)
 
     def id_claim(self, claim: str) -> int:
-        """Return a claim that is a whole number, written as a string."""
+        """Return the id in a claim, written as a string. Raises InvalidCredential."""
         found = parse_id(self.get(claim))  # type: ignore[attr-defined]  # simplejwt's token, which this is mixed into
         if found is None:
             raise InvalidCredential(f"claim {claim}", scheme=self.scheme)
@@ -133,18 +132,17 @@ class ServiceToken:
 
 
 class AccessToken(ServiceToken, tokens.AccessToken):
-    """A short-lived bearer token; it carries roles and scopes for readers elsewhere, this service asks its database."""
+    """A short-lived bearer token. Its roles and scopes are for other services; this one reads its database."""
 
     scheme = "Bearer"
     method = "jwt"
-    # The session that it belongs to: set once the database has said that it lives. None for one without.
+    # Set by verification; None for a token without a session.
     session: Session | None = None
-    # What its use adds to the answer, such as what is left of a rate limit.
+    # What its use adds to the response, such as the headers of a rate limit.
     headers: Mapping[str, str] = MappingProxyType({})
 
     @property
     def lifetime(self) -> timedelta:  # type: ignore[override]  # bound at import there; settings are read when used
-        """How long a new token lives."""
         return timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES)
 
     @property
@@ -153,12 +151,12 @@ class AccessToken(ServiceToken, tokens.AccessToken):
 
     @property
     def key_id(self) -> Any:
-        """The id of the key that it was given for; None for one of a session."""
+        """The id of the key that was exchanged for it; None for a token of a session."""
         return self.get("client_id")
 
     @cached_property
     def audiences(self) -> set[str]:
-        """Whom it is for (RFC 7519, section 4.1.3). Raises InvalidCredential where that is no name or list of names."""
+        """The ``aud`` claim (RFC 7519, 4.1.3). Raises InvalidCredential unless it is a name or a list of names."""
         named = self.get("aud", [])
         names = [named] if isinstance(named, str) else named
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
@@ -167,11 +165,10 @@ class AccessToken(ServiceToken, tokens.AccessToken):
 
 
 class RefreshToken(ServiceToken, tokens.RefreshToken):  # type: ignore[misc]  # the stubs of its bases disagree
-    """The longer-lived token that a new pair is asked for with, once; its life counts from the login."""
+    """A token that is exchanged once for a new pair. It expires with its session."""
 
     @property
     def lifetime(self) -> timedelta:  # type: ignore[override]  # as above
-        """How long a session lives."""
         return timedelta(days=settings.REFRESH_TOKEN_EXPIRE_DAYS)
 
     @property
@@ -180,7 +177,7 @@ class RefreshToken(ServiceToken, tokens.RefreshToken):  # type: ignore[misc]  # 
 
     @property
     def digest(self) -> bytes:
-        """What is stored of it: the SHA-256 of its ``jti``, 122 random bits, whose signature has been checked."""
+        """What is stored: the SHA-256 of ``jti``, which has 122 random bits."""
         return hashlib.sha256(str(self.get("jti")).encode()).digest()
 
 
@@ -188,7 +185,7 @@ T = TypeVar("T", AccessToken, RefreshToken)
 
 
 class TokenPair(NamedTuple):
-    """What a login hands out, encoded, and the seconds that the access token lives."""
+    """The encoded tokens of a login or a refresh, and the seconds until the access token expires."""
 
     access_token: str
     refresh_token: str
@@ -196,9 +193,9 @@ class TokenPair(NamedTuple):
 
 
 def issue_pair(user: User, session: Session) -> tuple[TokenPair, bytes]:
-    """Return new tokens of a session, and the refresh token's digest; neither token outlives the session.
+    """Return new tokens of a session and the refresh token's digest; neither token outlives the session.
 
-    ``user`` is one whose roles and scopes have been read. Raises NoSigningKey.
+    ``user`` has its roles and scopes loaded. Raises NoSigningKey.
     """
     access, refresh = AccessToken(), RefreshToken()
     access["sub"] = refresh["sub"] = str(user.pk)
@@ -215,20 +212,20 @@ def issue_pair(user: User, session: Session) -> tuple[TokenPair, bytes]:
 
 
 def read_access_token(encoded: str) -> AccessToken:
-    """Return the token behind a bearer's text: signed by us with our algorithm, in date, and an access token.
+    """Return the access token behind a text, once its signature, dates and type are verified.
 
     Raises InvalidCredential for anything else. RFC 8725 (JWT best current practices), sections 3.1, 3.2 and 3.11:
     the algorithm is the configured one whatever the header says, and a refresh token is not an access token.
     """
     token = read(AccessToken, encoded)
-    token.audiences, token.user_id  # noqa: B018  they must be such as can be read
+    token.audiences, token.user_id  # noqa: B018  reading them validates them
     return token
 
 
 def check_audience(token: AccessToken, audience: str = "") -> None:
-    """Raise InvalidCredential for a token that is for somebody else than ``audience``, or, without one, this service.
+    """Raise InvalidCredential for a token of another audience than ``audience``, or than JWT_AUDIENCE without one.
 
-    A token for nobody in particular passes, unless this service is one that tokens must be for.
+    A token without an audience passes where neither is set.
     """
     named, wanted = token.audiences, audience or settings.JWT_AUDIENCE
     if "aud" not in token and (audience or not settings.JWT_AUDIENCE):
@@ -238,7 +235,7 @@ def check_audience(token: AccessToken, audience: str = "") -> None:
 
 
 def read_refresh_token(encoded: str) -> RefreshToken:
-    """Return the token behind a text that came in a body. Raises InvalidCredential, as above."""
+    """Return the refresh token behind a text. Raises InvalidCredential."""
     return read(RefreshToken, encoded)
 
 
@@ -252,7 +249,6 @@ def is_refresh_token(encoded: str) -> bool:
 
 
 def read(kind: type[T], encoded: str) -> T:
-    """Return a token of a kind. Raises InvalidCredential."""
     scheme = kind.scheme
     if len(encoded) > MAX_LENGTH or not FORM.fullmatch(encoded):
         raise InvalidCredential("malformed", scheme=scheme)

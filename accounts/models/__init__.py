@@ -1,4 +1,4 @@
-"""What is kept of people, one file for each subject."""
+"""The models of accounts."""
 
 from accounts.models.lockout import Lockout
 from accounts.models.roles import Role, Scope, role_names, scope_names

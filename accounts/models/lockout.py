@@ -1,4 +1,4 @@
-"""Failed logins, counted where a restart and a second process do not forget them."""
+"""Failed logins, counted in the database for all processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Lockout(models.Model):
     """Failures of one kind within one window: of a user from an address, or of an address whatever the user."""
 
     key = models.CharField(max_length=64, unique=True, editable=False)
-    # NULL for an address as a whole, and for a name that nobody has: it may be a password, typed into the wrong field.
+    # NULL for an address as a whole, and for an unknown username: it may be a password, typed into the wrong field.
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+")
     address = models.CharField(max_length=50, help_text="An IPv6 client counts as its /64.")
     failures = models.PositiveIntegerField()

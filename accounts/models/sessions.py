@@ -1,4 +1,4 @@
-"""Sessions: what a login begins and a logout ends."""
+"""Sessions and their refresh tokens."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from accounts.models.users import User
 
 
 class SessionQuerySet(QuerySet["Session"]):
-    """Finding sessions."""
-
     def live(self, now: datetime) -> SessionQuerySet:
-        """Return the sessions that are neither ended nor over at a moment."""
+        """Return the sessions that are neither ended nor expired at ``now``."""
         return self.filter(ended_at__isnull=True, expires_at__gt=now)
 
 
 class Session(models.Model):
-    """One login of a user. Tokens name it in ``sid``; once it has ended none of them works any more.
+    """One login of a user. Tokens name it in ``sid``; they all fail once it has ended.
 
-    ``expires_at`` is set at the login and stays: a refresh prolongs no session (ASVS 5.0, 7.3.2).
+    ``expires_at`` is set at the login: a refresh does not prolong a session (ASVS 5.0, 7.3.2).
     """
 
     user = models.ForeignKey(
@@ -38,7 +36,7 @@ class Session(models.Model):
     address = models.GenericIPAddressField(null=True)
     ended_at = models.DateTimeField(null=True)
     ended_reason = models.CharField(max_length=40, default="")
-    # A random value that every token of the session carries: an id is given out again after a restore, this is not.
+    # A random value that every token of the session carries: an id may be assigned again after a restore, this is not.
     # NULL for sessions from before the column, whose tokens carry none.
     binding = models.CharField(max_length=22, null=True, editable=False)  # noqa: DJ001  NULL means "unbound", "" a value
 
@@ -57,11 +55,10 @@ class Session(models.Model):
 
     @property
     def name(self) -> str:
-        """What the record calls it: a session by itself says nothing, its user does."""
+        """What the audit calls it."""
         return f"{self.user.username}, {self}"
 
     def is_live(self, now: datetime) -> bool:
-        """Say whether it is neither ended nor over at a moment."""
         return self.ended_at is None and self.expires_at > now
 
 

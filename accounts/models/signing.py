@@ -13,7 +13,7 @@ class SigningKey(models.Model):
     private_key = models.BinaryField(help_text="PKCS #8 PEM in a Fernet token.")
     public_jwk = models.JSONField()
     created_at = models.DateTimeField()
-    # Published from the start, so that those who keep the set of keys have it before the first token that it signs.
+    # Published from the start, so that caches of the key set have it before the first token that it signs.
     signs_from = models.DateTimeField()
     # Published until then, by when the last token that it signed has expired; NULL for a key that has no successor.
     retires_at = models.DateTimeField(null=True)

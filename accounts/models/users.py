@@ -1,4 +1,4 @@
-"""People."""
+"""Users, their names and addresses, passwords and grants."""
 
 from __future__ import annotations
 
@@ -32,24 +32,23 @@ username_validator = RegexValidator(
 )
 NOT_AN_ADDRESS = "Enter a valid email address."
 STAMP_BYTES = 16
-# Sent when a user who was there got another password, wherever; with ``user``.
+# Sent with ``user`` when the password of an existing user has changed.
 password_changed = Signal()
 
 
 def new_stamp() -> str:
-    """Return a value for ``security_stamp``."""
     return secrets.token_hex(STAMP_BYTES)
 
 
 class UserQuerySet(QuerySet["User"]):
-    """Finding users by what they are called, and reading what they may do along with them."""
+    """Finds users by username or address, and loads their grants."""
 
     def named(self, username: str) -> UserQuerySet:
-        """Return the user of that name, whatever the case and the Unicode form it is written in."""
+        """Filter by username, in any case and Unicode form."""
         return self.alias(name_key=Lower("username")).filter(name_key=Lower(Value(fold(username))))
 
     def with_email(self, email: str) -> UserQuerySet:
-        """Return the user of that mailbox, however its address is written; none for what is not an address."""
+        """Filter by mailbox, however its address is written. Empty for what is not an address."""
         try:
             address = mailboxes.normalize(email)
         except ValueError:
@@ -57,16 +56,16 @@ class UserQuerySet(QuerySet["User"]):
         return self.alias(email_key=Lower("email")).filter(email_key=Lower(Value(address)))
 
     def known_as(self, name: str) -> UserQuerySet:
-        """Return the user of that name or address; a username holds no @, so it is never both."""
+        """Filter by username or address; a username holds no @, so it is never both."""
         return self.with_email(name) if "@" in name else self.named(name)
 
     def with_grants(self, owner: str = "pk") -> UserQuerySet:
-        """Add ``role_names`` and ``scope_names``, each space separated or NULL."""
+        """Annotate ``role_names`` and ``scope_names``, each space separated or NULL."""
         grants = {"role_names": role_names(owner), "scope_names": scope_names(owner)}
         return self.annotate(**grants)
 
     def first_with_grants(self) -> User | None:
-        """Return the first user with roles and scopes taken in, or None."""
+        """Return the first user with roles and scopes set, or None."""
         user = self.with_grants().first()
         if user is not None:
             user.set_grants(user.scope_names, user.role_names)
@@ -74,12 +73,12 @@ class UserQuerySet(QuerySet["User"]):
 
 
 class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]  # a class made at run time
-    """Makes users; every name and address is normalized on its way in."""
+    """Creates users with normalized usernames and addresses."""
 
     def create_user(self, username: str, email: str | None, password: str | None = None, **fields: Any) -> User:
-        """Store a user; without a password nobody can log in as it.
+        """Create a user, who without a password cannot log in.
 
-        Raises IntegrityError for a name taken, ValueError for what is not an address.
+        Raises IntegrityError for a duplicate name or address, ValueError for what is not an address.
         """
         address = mailboxes.normalize(email) if email else None
         user: User = self.model(username=fold(username), email=address, **fields)
@@ -88,10 +87,7 @@ class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[
         return user
 
     def create_superuser(self, username: str, email: str, password: str | None = None, **fields: Any) -> User:
-        """Store and record an operator with every permission in the console. It has no scopes but those of roles.
-
-        Raises as ``create_user``.
-        """
+        """Create and record an operator with every permission in the console. Scopes come only from roles."""
         rights = {"is_staff": True, "is_superuser": True, "email_verified_at": timezone.now()}
         with transaction.atomic(using=self._db):
             user = self.create_user(username, email, password, **rights, **fields)
@@ -126,12 +122,12 @@ class User(AbstractBaseUser, PermissionsMixin):
         max_length=2 * STAMP_BYTES, null=True, default=new_stamp, editable=False
     )
 
-    # What the user may do: read along by UserQuerySet.with_grants, then stored by set_grants().
+    # What the user may do: annotated by UserQuerySet.with_grants, then set by set_grants().
     role_names: str | None
     scope_names: str | None
     roles: tuple[str, ...]
     scopes: frozenset[str]
-    # Whether a password was set that is not stored yet.
+    # Whether a new password is set and not yet saved.
     has_new_password = False
     # The columns as they were read or stored last; empty for an instance that the ORM has not read.
     loaded: Mapping[str, Any] = MappingProxyType({})
@@ -178,8 +174,10 @@ class User(AbstractBaseUser, PermissionsMixin):
             raise ValidationError(faults)
 
     def check_password(self, raw_password: Any) -> bool:
-        """Say whether this is the password. Its hash is renewed where the cost has changed, unless the password has
-        changed since it was read: Django's own would then write the old one back."""
+        """Return whether this is the password, and rehash it where the cost has changed.
+
+        Unlike Django's own, this does not overwrite a password that has changed since it was read.
+        """
 
         def renew(password: str) -> None:
             renewed = make_password(password)
@@ -193,7 +191,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.has_new_password = True
 
     def get_session_auth_hash(self) -> str:
-        """Return the value that ends the console sessions of this user when it changes: of password and stamp."""
+        """Return a hash of password and stamp; console sessions end when it changes."""
         return self._stamped(super().get_session_auth_hash())
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
@@ -220,7 +218,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.loaded = self._columns()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the user; a new password of an existing one is stored in one transaction with its effects.
+        """Save the user; a new password of an existing user is saved in one transaction with its effects.
 
         Together with a new password, and without ``update_fields``, only what was changed on this instance is written:
         Django's own forms and commands read a user, wait for a person to type, and save the whole row, which may have
@@ -239,7 +237,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.loaded = self._columns()
 
     def _changed_columns(self) -> list[str]:
-        """Return the password's column, and every other one that differs from what was read."""
+        """Return the password's column, and every other that differs from ``loaded``."""
         values, loaded = self._columns() if self.loaded else {}, self.loaded
         changed = {name for name, value in values.items() if name not in loaded or loaded[name] != value}
         return sorted(changed | {"password"})
@@ -248,6 +246,6 @@ class User(AbstractBaseUser, PermissionsMixin):
         return {f.attname: vars(self)[f.attname] for f in self._meta.concrete_fields if f.attname in vars(self)}
 
     def set_grants(self, scope_names: str | None, role_names: str | None = None) -> None:
-        """Take in the scopes, and the roles where they matter, as a query read them."""
+        """Set ``scopes`` and ``roles`` from space-separated names, as queries return them."""
         self.scopes = frozenset((scope_names or "").split())
         self.roles = tuple(sorted((role_names or "").split()))

@@ -1,7 +1,7 @@
-"""What operators write to users, roles and scopes. Every function checks the actor's authority and records each change.
+"""Every write of operators to users, roles and scopes, with the actor's authority checked and an audit event.
 
-Each compares with the row as the database has it, locked: a page that was opened a while ago changes, and the audit
-names, only what its operator changes.
+Each compares with the locked row: a page that was opened a while ago changes only what its operator edited, and the
+audit names only that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FLAGS = {"is_staff", "is_superuser"}
 
 
 def create_user(*, user: User, actor: User) -> None:
-    """Store a new user, who has no rights yet."""
+    """Save a new user without roles and permissions."""
     user.save(force_insert=True)
     audit.record(Event.USER_CREATED, actor=actor, subject=user)
 
@@ -33,7 +33,7 @@ def create_user(*, user: User, actor: User) -> None:
 def change_user(*, user: User, changes: Mapping[str, Any], actor: User | None) -> set[str]:
     """Change username, email, is_active, is_staff and is_superuser of a user; return the names of those that differed.
 
-    A changed address is not confirmed any more. Raises PermissionDenied.
+    A changed address is unconfirmed again. Raises PermissionDenied.
     """
     row = User.objects.select_for_update().get(pk=user.pk)
     changed = {name: value for name, value in changes.items() if getattr(row, name) != value}
@@ -118,7 +118,7 @@ def change_row(*, row: Group | Scope, changes: Mapping[str, Any], actor: User | 
 
 
 def create_row(*, row: Group | Scope, actor: User | None) -> None:
-    """Store a new role or scope, which nobody has yet."""
+    """Save a new role or scope."""
     row.save(force_insert=True)
     fields = "name" if isinstance(row, Group) else "name description"
     event = Event.ROLE_CHANGED if isinstance(row, Group) else Event.SCOPE_CHANGED
@@ -127,7 +127,7 @@ def create_row(*, row: Group | Scope, actor: User | None) -> None:
 
 @transaction.atomic
 def delete_row(*, row: Group | Scope, actor: User | None) -> None:
-    """Delete a role or a scope, which takes it from everybody who has it. Raises PermissionDenied."""
+    """Delete a role or a scope, and so revoke it for all users. Raises PermissionDenied."""
     roles = [row] if isinstance(row, Group) else list(row.roles.all())
     for role in roles:
         authority.require(actor, Right.CHANGE_ROLE, role)

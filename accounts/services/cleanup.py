@@ -1,4 +1,4 @@
-"""Removing what has had its time: in small batches, so that nobody waits for a lock that one of them holds."""
+"""Deletes expired rows in small batches, so that no request waits long for a lock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from accounts.models import Lockout, Session, SigningKey
 
-BATCH = 1000  # rows that are deleted at once
-FOUND = 100_000  # rows that are found at once
+BATCH = 1000  # rows of one DELETE
+FOUND = 100_000  # ids of one SELECT
 
 
 def expired() -> Iterator[tuple[str, Iterator[int]]]:
-    """Yield what is removed, by name, with an iterator that removes it and yields the size of each batch."""
+    """Yield (name, iterator); the iterator deletes the rows and yields the size of each batch."""
     now = timezone.now()
     yield "sessions", in_batches(Session.objects.filter(Q(ended_at__isnull=False) | Q(expires_at__lte=now)))
     yield "operators' logins", in_batches(ConsoleLogin.objects.filter(expire_date__lte=now))
@@ -25,10 +25,10 @@ def expired() -> Iterator[tuple[str, Iterator[int]]]:
 
 
 def in_batches(rows: QuerySet[Any]) -> Iterator[int]:
-    """Delete rows, each batch in a transaction of its own, and yield how many each one was.
+    """Delete rows, each batch in its own transaction, and yield the size of each.
 
-    Looking for a batch steps over all rows deleted before it that no vacuum has taken yet, so many are found at a look.
-    What was found is asked again when it is deleted: a lockout that has begun anew meanwhile stays.
+    A SELECT steps over all dead rows that are not vacuumed yet, so one SELECT finds the ids of many batches. The DELETE
+    repeats the condition: a lockout that has started again meanwhile stays.
     """
     model, ids = rows.model, rows.order_by().values_list("pk", flat=True)
     removed = FOUND

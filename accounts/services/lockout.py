@@ -1,9 +1,8 @@
 """Brute force against passwords (ASVS 5.0, 6.3.1): failures are counted in the database, for all processes.
 
-Two counters: a user from one address, and an address whatever the user. Nobody else's failures count against a user's
-own address, so nobody can lock a user out from there. What decides is the count at the verdict, not at the question: of
-any number of guesses made at once, those that end after the limit was reached are told nothing, not even that they were
-right.
+There are two counters: of a user from one address, and of an address for all users. Failures from other addresses do
+not count against a user's own, so an attacker cannot lock the user out there. The counters are checked again after the
+password: of parallel guesses, those that end after the limit was reached fail alike, right or wrong.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ WINDOW = timedelta(minutes=15)  # from the first failure
 USER_FAILURES = 5  # of one user from one address
 ADDRESS_FAILURES = 100  # from one address, whatever the users
 
-# A full window is not written: a refused guess prolongs nothing. One that is over starts again with the next failure.
+# A full window is not written: a rejected guess does not prolong it. An expired one starts again with the next failure.
 UNLESS_FULL = """
     WHERE accounts_lockout.ends_at <= %(now)s OR accounts_lockout.failures < accounts_lockout."limit"
 """
@@ -45,8 +44,8 @@ INCREMENT = f"""
         ends_at = CASE WHEN accounts_lockout.ends_at <= %(now)s THEN excluded.ends_at ELSE accounts_lockout.ends_at END
     {UNLESS_FULL} RETURNING failures
 """
-# A right password writes the same rows as a wrong one: where the disk is full or the table refuses writes, no guess is
-# counted, and none is answered. The user's window ends now, the address's stays as it is.
+# A right password writes the same rows as a wrong one: while the table takes no writes, no guess is counted and none is
+# answered. The user's window ends now, the address's stays as it is.
 RESET = f"""
     {INSERT}
         (%(key)s, %(user_id)s, %(address)s, 0, %(limit)s, %(now)s),
@@ -60,14 +59,14 @@ RESET = f"""
 
 
 class LockedOut(RateLimited):
-    """429: so many failed logins, and no more for now."""
+    """429: too many failed logins."""
 
     default_detail = "Too many failed attempts; try again after the seconds in Retry-After."
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """What failures are counted under."""
+    """One counter of failures, by its key in the table."""
 
     key: str
     limit: int
@@ -76,9 +75,9 @@ class Counter:
 
 
 def counters(name: str, user: User | None) -> tuple[Counter, Counter]:
-    """Return the counters of an attempt from the current request's address: the user's, and the address's own.
+    """Return the counters of a login from the current request's address: the user's, and the address's.
 
-    ``user`` is None for a name that nobody has, which counts like any other; the name itself is not kept.
+    ``user`` is None for an unknown name. It counts like any other, and the name itself is not stored.
     """
     address = bucket(current.get().address)
     who = f"id {user.pk}" if user else f"name {fold(name).lower()}"
@@ -89,7 +88,7 @@ def counters(name: str, user: User | None) -> tuple[Counter, Counter]:
 
 
 def digest(text: str) -> str:
-    """Return a fixed length for a text of any. Keyed, since the text may be a password in the wrong field."""
+    """Return a keyed hash of a text, which may be a password in the wrong field."""
     return salted_hmac("authsvc lockout", text.encode("utf-8", "backslashreplace"), algorithm="sha256").hexdigest()
 
 
@@ -103,7 +102,7 @@ def check_limits(counted: Iterable[Counter]) -> None:
 
 
 def count_failure(counted: Iterable[Counter]) -> None:
-    """Count a wrong password. Raises LockedOut where a counter was full already: then the verdict stays unsaid."""
+    """Count a wrong password. Raises LockedOut where a counter was full already."""
     for counter in counted:
         written = execute(INCREMENT, counter)
         if not written:
@@ -116,7 +115,7 @@ def count_failure(counted: Iterable[Counter]) -> None:
 def reset_on_success(counted: tuple[Counter, Counter]) -> None:
     """Reset the user's counter after a right password. Raises LockedOut where a counter is full by now.
 
-    The address's counter stays: otherwise the holder of one account could try others' for ever.
+    The address's counter stays: otherwise one account of your own would allow unlimited guesses at others.
     """
     own, address = counted
     if len(execute(RESET, own, address_key=address.key, address_limit=address.limit)) < len(counted):
@@ -124,7 +123,7 @@ def reset_on_success(counted: tuple[Counter, Counter]) -> None:
 
 
 def execute(statement: str, counter: Counter, **more: str | int) -> list[int]:
-    """Return the failures of each row that a statement wrote: none for a window that is full."""
+    """Return the failures of each row that a statement wrote; a full window is not written."""
     now = timezone.now()
     at, ends_at = (connection.ops.adapt_datetimefield_value(moment) for moment in (now, now + WINDOW))
     row: dict[str, Any] = {"key": counter.key, "address": counter.address, "limit": counter.limit}
@@ -135,12 +134,11 @@ def execute(statement: str, counter: Counter, **more: str | int) -> list[int]:
 
 
 def reset_user(user: User) -> None:
-    """Forget a user's failures, wherever from: the user has just proven to read the mail of the account."""
+    """Delete a user's counters for all addresses, after the user has opened a mailed link."""
     Lockout.objects.filter(user=user).delete()
 
 
 def raise_locked_out(ends_at: datetime, now: datetime) -> NoReturn:
-    """Raise LockedOut until a moment."""
     metrics.logins.labels("locked_out").inc()
     seconds = max(1, -int((now - ends_at).total_seconds() // 1))
     raise LockedOut(Verdict(False, {}, seconds))
@@ -148,7 +146,7 @@ def raise_locked_out(ends_at: datetime, now: datetime) -> NoReturn:
 
 @transaction.atomic
 def unlock(*, rows: list[Lockout], actor: User) -> int:
-    """Reset counters of failures for an operator, and return how many there were to be reset.
+    """Delete counters of failures for an operator, and return how many.
 
     Raises PermissionDenied for the counter of a user whom the operator may not change.
     """

@@ -11,7 +11,7 @@ from audit import services as audit
 from audit.events import Event
 from authsvc.problems import InvalidCredential
 
-# A login whose user changes while it is proven is proven again: another login may just have renewed the hash.
+# A login whose user changes meanwhile is authenticated again: a parallel login may have renewed the hash.
 ATTEMPTS = 3
 
 
@@ -25,5 +25,5 @@ def log_in(*, username: str, password: str) -> TokenPair:
 
 
 def record_console_login(*, user: User, **signal: Any) -> None:
-    """Receiver of Django's user_logged_in: an operator has logged in to the console."""
+    """Record a login to the console (a receiver of Django's user_logged_in)."""
     audit.record(Event.USER_LOGGED_IN, actor=user, subject=user, reason="console")

@@ -1,4 +1,4 @@
-"""Proofs by mail: a link sets a new password or confirms an address, once, within 30 minutes."""
+"""Mailed links that set a new password or confirm an address, once, within 30 minutes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from audit import services as audit
 from audit.events import Event
 from authsvc import mail, mailboxes, ratelimit
 
-MAILS = "5/hour"  # to one address for one purpose; more are silently not sent, for the answer tells nobody anything
+MAILS = "5/hour"  # to one address for one purpose; more are silently dropped, since the response must reveal nothing
 
 REFUSED, COUNTED = "1/day", "1000000/day"
 
@@ -72,7 +72,7 @@ If you did not sign up, leave it: whoever did could use the account under your a
 
 
 def request_password_reset(*, email: str) -> None:
-    """Mail a one-time link to the user of an address; the same work and the same answer where nobody has it."""
+    """Mail a one-time link to the user of an address; an unknown address takes the same work and the same response."""
     user = User.objects.with_email(email).filter(is_active=True, is_service=False).first()
     if user is not None and not user.has_usable_password():  # an operator has taken it away, and that stays
         user = None
@@ -83,7 +83,7 @@ def request_password_reset(*, email: str) -> None:
 
 
 def describe_keys(user: User) -> str:
-    """Return what a reset mail says of the keys made before the address was confirmed; "" where there are none."""
+    """Return the part of a reset mail on keys made before the address was confirmed; "" where there are none."""
     confirmed_at = user.email_verified_at
     answers: list[Any] = signals.list_keys.send(sender=User, user=user, limit=LISTED_KEYS, before=confirmed_at)
     owned = [keys for _, keys in answers if keys.total]
@@ -102,7 +102,7 @@ def describe_keys(user: User) -> str:
 
 
 def may_keep_keys(user: User) -> bool:
-    """Whether a reset may leave the keys: of accounts that confirmed their address, or were never asked to."""
+    """Return whether a reset may keep the keys: the address was confirmed, or never had to be."""
     return user.email_verified_at is not None or user.confirmation_sent_at is None
 
 
@@ -134,7 +134,7 @@ def reset_password(*, token: str, new_password: str, keep_keys: bool | None = No
 
 
 def request_email_confirmation(*, email: str) -> None:
-    """Mail a link that confirms an address; the same work and the same answer where there is nothing to confirm."""
+    """Mail a link that confirms an address; a confirmed or unknown one takes the same work and the same response."""
     unconfirmed = User.objects.with_email(email).filter(is_active=True, email_verified_at=None)
     send_confirmation(unconfirmed.filter(is_service=False).first() or placeholder_user(email))
 
@@ -156,7 +156,7 @@ def confirm_email(*, token: str) -> None:
 
 @transaction.atomic
 def mark_email_confirmed(*, user: User, actor: User) -> bool:
-    """Note that the address of a user, as it was read, is confirmed; return whether this call did it.
+    """Confirm the address of a user, as it was read; return whether this call did it.
 
     Raises PermissionDenied for an actor who may not change the user.
     """
@@ -169,20 +169,19 @@ def mark_email_confirmed(*, user: User, actor: User) -> bool:
 
 
 def placeholder_user(email: str) -> User:
-    """Return the user that work is done for where an address has none: without an id."""
+    """Return an unsaved user for an unknown address, so that it takes the same work."""
     return User(pk=0, username=email, email=email)
 
 
 def is_confirmed(user: User) -> bool:
-    """Return whether the address of a user, as it was read, is confirmed."""
     confirmed = User.objects.filter(pk=user.pk, email=user.email, email_verified_at__isnull=False)
     return bool(confirmed.exists())
 
 
 def send(user: User, subject: str, text: str, page: str, token: str, *, keys: str = "") -> None:
-    """Put a mail with a link into the outbox, unless the user is ``placeholder_user`` or has had enough.
+    """Put a mail with a link into the outbox, unless the user is a placeholder or over the limit.
 
-    Each case takes the same steps: their time tells nobody who has an account.
+    Each case takes the same steps, so the time does not reveal who has an account.
     """
     count = (MAILS, page, mailbox(user.email or ""))
     passes = ratelimit.hit(*count).passes
@@ -196,7 +195,7 @@ def send(user: User, subject: str, text: str, page: str, token: str, *, keys: st
 
 
 def mailbox(email: str) -> str:
-    """Return a fixed length for an address, however it is written."""
+    """Return a hash of the normalized address."""
     with suppress(ValueError):
         email = mailboxes.normalize(email)
     return hashlib.sha256(email.encode("utf-8", "backslashreplace")).hexdigest()

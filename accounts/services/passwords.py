@@ -1,4 +1,4 @@
-"""Proving a password, and changing it."""
+"""Authenticating passwords, and changing them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from authsvc.telemetry import metrics
 
 
 class EmailNotConfirmed(ProblemException):
-    """403: the password is right, and the address has to be confirmed before anybody can log in with it."""
+    """403: the password is right, and the address must be confirmed before a login."""
 
     status_code = 403
     default_detail = "The e-mail address of this account is not confirmed; open the link that was mailed to it."
@@ -29,7 +29,7 @@ class EmailNotConfirmed(ProblemException):
 
 
 def authenticate_password(*, username: str, password: str, where: str = "") -> User:
-    """Return the user of that name or address whose password this is, with grants read.
+    """Return the user with this username or address and password, grants loaded.
 
     Raises InvalidCredential, LockedOut after too many failures, or EmailNotConfirmed after the right password, which is
     not a failure. An unknown name costs the same bcrypt as a wrong password, and a disabled user or a service account
@@ -41,7 +41,7 @@ def authenticate_password(*, username: str, password: str, where: str = "") -> U
     lockout.check_limits(counted)
     if user is None:
         make_password(password)
-    reason = refusal(user, password)
+    reason = rejection_reason(user, password)
     if user is not None and reason is None:
         lockout.reset_on_success(counted)
         require_confirmed_email(user, where)
@@ -49,13 +49,13 @@ def authenticate_password(*, username: str, password: str, where: str = "") -> U
         return user
     lockout.count_failure(counted)
     metrics.logins.labels("failed").inc()
-    # The name typed is not kept where nobody has it: people type passwords into the wrong field.
+    # An unknown name is not recorded: people type passwords into the wrong field.
     audit.record(Event.USER_LOGIN_FAILED, subject=user, reason=f"{where}: {reason}".removeprefix(": "))
     raise InvalidCredential(str(reason))
 
 
-def refusal(user: User | None, password: str) -> str | None:
-    """Return why a password does not log a user in, or None where it does."""
+def rejection_reason(user: User | None, password: str) -> str | None:
+    """Return why this user cannot log in with this password, or None."""
     if user is None:
         return "user unknown"
     if not user.check_password(password):
@@ -77,7 +77,7 @@ def require_confirmed_email(user: User, where: str) -> None:
 
 
 def validate_strength(password: str, user: User, field: str = "password") -> None:
-    """Raise what AUTH_PASSWORD_VALIDATORS find, on a field."""
+    """Raise the ValidationError of AUTH_PASSWORD_VALIDATORS, on ``field``."""
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -85,7 +85,7 @@ def validate_strength(password: str, user: User, field: str = "password") -> Non
 
 
 def change(*, user: User, session: Session, current_password: str, new_password: str) -> None:
-    """Set a new password for somebody who knows the current one; every other session ends.
+    """Change a password, given the current one, and end every other session.
 
     Raises ValidationError on ``current_password`` or ``new_password``, LockedOut after too many guesses.
     """
@@ -94,13 +94,13 @@ def change(*, user: User, session: Session, current_password: str, new_password:
         raise wrong_password()
     validate_strength(new_password, held, "new_password")
     if not replace(held, new_password, Event.USER_PASSWORD_CHANGED, except_session=session):
-        raise wrong_password()  # another change was faster, so this is not the current password any more
+        raise wrong_password()  # a parallel change came first
 
 
 def is_current(user: User, password: str) -> bool:
-    """Say whether this is the password of somebody who is logged in; a guess counts like one at a login.
+    """Return whether this is the password of a logged-in user. A failure counts like a failed login.
 
-    Raises LockedOut after too many.
+    Raises LockedOut.
     """
     counted = lockout.counters(user.username, user)
     lockout.check_limits(counted)
@@ -113,7 +113,6 @@ def is_current(user: User, password: str) -> bool:
 
 
 def wrong_password() -> ValidationError:
-    """Return the error for a current password that is none."""
     message = "This is not the current password."
     return ValidationError({"current_password": ValidationError(message, code="invalid_password")})
 
@@ -128,7 +127,7 @@ def replace(
     revoke_before: datetime | None = None,
     **columns: Any,
 ) -> bool:
-    """Replace the password of a user as it was read, end the sessions, and return whether nobody else was faster.
+    """Replace the password and end the sessions; return False where the user has changed since it was read.
 
     ``except_session`` is not ended. ``revoke_keys`` is the reason to revoke keys too, "" for none: those made before
     ``revoke_before``, or all. ``columns`` are written along.

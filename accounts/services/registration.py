@@ -22,10 +22,10 @@ TAKEN = {"username": "This username is taken.", "email": "This e-mail address is
 
 
 def sign_up(*, email: str, username: str, password: str) -> User:
-    """Make a user who can log in, and mail a link that confirms the address; a mail that fails does not fail it.
+    """Create a user and mail a link that confirms the address. A mail that fails does not fail the sign-up.
 
-    Raises ValidationError by field: "unique" for a name or address taken, whatever its case and Unicode form, and
-    the codes of Django's validators. Of any number of concurrent sign-ups with one name the database lets one in.
+    Raises ValidationError by field: "unique" for a duplicate name or address, in any case and Unicode form, and the
+    codes of Django's validators. Of concurrent sign-ups with one name the database accepts one.
     """
     user = User(username=fold(username), email=email, confirmation_sent_at=timezone.now())
     user.set_unusable_password()
@@ -50,15 +50,15 @@ def sign_up(*, email: str, username: str, password: str) -> User:
 
 @transaction.atomic
 def get_or_create_service_account(*, name: str) -> User:
-    """Return the service account of that name, made where there is none: no password, no address, no login.
+    """Return the service account of that name, created where there is none: no password, no address, no login.
 
-    Raises ValidationError on ``service`` where a person has the name. Of parallel calls one makes it, and all have it.
+    Raises ValidationError on ``service`` where a person has the name. Parallel calls return the same account.
     """
     fresh = User(username=fold(name), is_service=True)
     fresh.set_unusable_password()
     fresh.clean_fields()
     if not User.objects.named(name).exists():
-        with suppress(IntegrityError), transaction.atomic():  # which somebody else may have just made
+        with suppress(IntegrityError), transaction.atomic():  # created by a parallel call
             fresh.save(force_insert=True)
             audit.record(Event.USER_CREATED, subject=fresh, reason="service account")
     user: User = User.objects.named(name).first_with_grants()
@@ -69,7 +69,7 @@ def get_or_create_service_account(*, name: str) -> User:
 
 
 def ensure_unique(user: User) -> None:
-    """Raise the ValidationError that names each of a new user's names that somebody has, before any hashing."""
+    """Raise the ValidationError for each duplicate of a new user's name and address, before any hashing."""
     held = {"username": User.objects.named(user.username), "email": User.objects.with_email(user.email)}
     clashes = [field for field, holders in held.items() if holders.exists()]
     if clashes:
@@ -77,5 +77,4 @@ def ensure_unique(user: User) -> None:
 
 
 def duplicate_error(fields: list[str]) -> ValidationError:
-    """Return the error for names that somebody has."""
     return ValidationError({field: ValidationError(TAKEN[field], code="unique") for field in fields})

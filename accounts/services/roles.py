@@ -17,9 +17,9 @@ from audit.events import Event
 
 @transaction.atomic
 def grant_role(*, user: User, role: str, scopes: Iterable[str] = (), actor: User | None = None) -> None:
-    """Give a user a role, making the role and granting it scopes where needed; only what is new is recorded.
+    """Give a user a role; create the role and grant it ``scopes`` where needed. Only changes are recorded.
 
-    Raises ValidationError on ``role`` for a name that is none, on ``scopes`` for one that does not exist, and
+    Raises ValidationError on ``role`` for an invalid name, on ``scopes`` for one that does not exist, and
     PermissionDenied for an actor who does not have the role, or may not change the user.
     """
     authority.require(actor, Right.CHANGE_USER, user)

@@ -1,4 +1,4 @@
-"""Every write about sessions: a login starts one, a refresh goes on with it, and it is ended once, for good."""
+"""Every write about sessions: start, refresh, end."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from authsvc.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
-# An honest client may send a refresh twice, for want of the first answer; later than that it is a stolen token.
+# A client may repeat a refresh whose response was lost. A spent token that is shown later than that is stolen.
 GRACE = timedelta(seconds=10)
-# Spent tokens are kept so long; one that is not there any more was spent longer ago than GRACE.
+# How long spent tokens are stored; an unknown one was spent longer ago than GRACE.
 REMEMBERED = timedelta(minutes=1)
 USE_RESOLUTION = timedelta(minutes=1)
 
@@ -37,10 +37,10 @@ _note = PreparedUpdate("UPDATE accounts_session SET last_used_at = %s WHERE id =
 
 @transaction.atomic
 def start(*, user: User) -> TokenPair | None:
-    """Begin a session of a user who has just proven who that is, and return its tokens.
+    """Start a session of a user who has just been authenticated, and return its tokens.
 
-    ``user`` is one whose grants and password have been read. None where the user was disabled, or the password changed,
-    since then: the UPDATE takes the row that those writes take too, and its count decides.
+    ``user`` has grants and password loaded. Returns None where the user was disabled or the password changed since:
+    those writes lock the same row, and the count of the UPDATE decides.
     """
     now = timezone.now()
     if not User.objects.filter(pk=user.pk, is_active=True, password=user.password).update(last_login=now):
@@ -55,7 +55,7 @@ def start(*, user: User) -> TokenPair | None:
 
 
 def refresh(*, encoded: str) -> TokenPair:
-    """Return a new pair for a refresh token, which is spent thereby: of any number of parallel calls one succeeds.
+    """Spend a refresh token for a new pair. Of parallel calls one succeeds.
 
     Raises InvalidCredential. A token that was spent longer than GRACE ago is in two hands, and ends its whole session
     (RFC 9700, section 4.14.2).
@@ -70,10 +70,10 @@ def refresh(*, encoded: str) -> TokenPair:
 
 @transaction.atomic
 def spend(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
-    """Spend a token for a new pair; None, and nothing changed, where it is spent or its session is not alive."""
+    """Spend a token for a new pair; change nothing and return None where it is spent or its session is not live."""
     unspent = RefreshToken.objects.filter(digest=token.digest, session=token.session_id, spent_at=None)
     spent = unspent.update(spent_at=now)
-    # The session's row is what a logout, a password change and a disabled user write too: one comes after the other.
+    # A logout, a password change and disabling a user lock the session's row too, so these writes are serialized.
     alive = spent and Session.objects.live(now).filter(pk=token.session_id).update(last_used_at=now, **client_info())
     session = session_by_id(token.session_id) if alive else None
     if session is None or not token.belongs_to(session) or not session.user.is_active:
@@ -87,7 +87,7 @@ def spend(token: tokens.RefreshToken, now: datetime) -> TokenPair | None:
 
 @transaction.atomic
 def end_if_stolen(token: tokens.RefreshToken, now: datetime) -> None:
-    """End the session of a token that was spent longer than GRACE ago, and record who showed it."""
+    """End the session of a token that was spent longer than GRACE ago, and record the reuse."""
     row = RefreshToken.objects.filter(digest=token.digest).first()
     if row is not None and (row.spent_at is None or now - row.spent_at <= GRACE):
         return
@@ -98,8 +98,10 @@ def end_if_stolen(token: tokens.RefreshToken, now: datetime) -> None:
 
 
 def log_out(*, encoded: str) -> None:
-    """End the session of a refresh token that is in force, or was spent within GRACE: a client that has just refreshed
-    elsewhere is to be logged out all the same. Raises InvalidCredential, as ``refresh`` does."""
+    """End the session of a refresh token that is unspent, or was spent within GRACE by a parallel refresh.
+
+    Raises InvalidCredential, as ``refresh`` does.
+    """
     token, now = tokens.read_refresh_token(encoded), timezone.now()
     recent = RefreshToken.objects.filter(Q(spent_at=None) | Q(spent_at__gte=now - GRACE))
     shown = recent.filter(digest=token.digest, session=token.session_id).select_related("session__user").first()
@@ -124,7 +126,7 @@ def end(*, session: Session, reason: str, actor: User | None = None) -> bool:
 
 @transaction.atomic
 def end_all(*, user: User, reason: str, actor: User | None = None, except_session: Session | None = None) -> int:
-    """End a user's sessions, all or all but one, and return how many they were; one event records it.
+    """End a user's sessions, all but ``except_session``, and return how many. One event records them.
 
     Raises PermissionDenied for an actor who may not change the user.
     """
@@ -141,13 +143,13 @@ def end_all(*, user: User, reason: str, actor: User | None = None, except_sessio
 
 @transaction.atomic
 def end_everywhere(*, user: User, reason: str, actor: User | None = None) -> int:
-    """End a user's sessions, console sessions and mailed links; return how many of the first there were."""
+    """End a user's sessions, console sessions and mailed links; return the number of sessions."""
     User.objects.filter(pk=user.pk).update(security_stamp=new_stamp())
     return end_all(user=user, reason=reason, actor=actor)
 
 
 def lock_live(session: Session) -> bool:
-    """Lock a session until the end of the transaction, so that it ends after it; return whether it is live."""
+    """Lock a session for this transaction, so that it cannot end before; return whether it is live."""
     live = Session.objects.live(timezone.now()).select_for_update(no_key=True)
     return bool(live.filter(pk=session.pk).values_list("pk"))
 
@@ -161,7 +163,7 @@ def mark_ended(session: Session, reason: str) -> bool:
 
 
 def record_use(*, session: Session, now: datetime) -> None:
-    """Note that a session was used: at most once a minute, never backwards; a good token is not refused for it."""
+    """Update ``last_used_at``, at most once a minute and only forwards. A database error is logged and not raised."""
     stale = now - USE_RESOLUTION
     if session.last_used_at > stale:
         return
@@ -172,7 +174,7 @@ def record_use(*, session: Session, now: datetime) -> None:
 
 
 def client_info() -> dict[str, str | None]:
-    """Return where the current request comes from, as a session keeps it."""
+    """Return the device and address of the current request, as columns of a session."""
     context = current.get()
     address = context.address
     return {"device": audit.printable(context.user_agent)[:200], "address": None if address is None else str(address)}

@@ -1,4 +1,4 @@
-"""Every write about signing keys: a new one is published first, signs later, and the old one goes when it can."""
+"""Every write about signing keys. A new key is published before it signs, and the old one until its tokens expire."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ REQUIRED = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("c
 
 @transaction.atomic
 def rotate(*, at_once: bool = False) -> SigningKey:
-    """Make a key of the configured algorithm and return it.
+    """Create a key of the configured algorithm and return it.
 
-    It is published now and signs once every verifier has had the time to fetch it; its predecessors stay published
-    until the last token that they signed has expired. With ``at_once``, for a key that has leaked, it signs now and
-    they are void now, and so are their tokens. The first key signs now. Raises ValidationError under HS256.
+    It is published now and signs after PUBLISHED_FIRST, by when every verifier has fetched it. Its predecessors stay
+    published until their last token has expired. With ``at_once``, for a leaked key, it signs now, and the others and
+    their tokens are void now. The first key signs now. Raises ValidationError under HS256.
     """
     algorithm, now = settings.JWT_ALGORITHM, timezone.now()
     if algorithm == keyring.SYMMETRIC:
@@ -55,13 +55,13 @@ def rotate(*, at_once: bool = False) -> SigningKey:
 
 
 def retire(keys: list[SigningKey], at: datetime) -> None:
-    """Set the end of keys that have none yet, or one that is later."""
+    """Set ``retires_at`` of keys that have none, or a later one."""
     named = SigningKey.objects.filter(pk__in=[key.pk for key in keys])
     named.filter(Q(retires_at=None) | Q(retires_at__gt=at)).update(retires_at=at)
 
 
 def last_token() -> timedelta:
-    """Return how long after a key has signed for the last time its tokens are still good, clocks apart included."""
+    """Return how long the last token of a key stays valid, with a minute for clocks that differ."""
     return max(timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES), EXCHANGED_LIFETIME) + timedelta(seconds=60)
 
 

@@ -17,7 +17,7 @@ from authsvc.request.context import current
 
 @transaction.atomic
 def set_active(*, user: User, active: bool, actor: User | None = None) -> None:
-    """Enable or disable a user; a disabled one's sessions and mailed links end, and being enabled again revives none.
+    """Enable or disable a user. Disabling ends sessions and mailed links for good; enabling does not revive them.
 
     Raises PermissionDenied for an actor who may not change the user.
     """
@@ -32,7 +32,7 @@ def set_active(*, user: User, active: bool, actor: User | None = None) -> None:
 
 @transaction.atomic
 def on_password_changed(*, user: User, **signal: Any) -> None:
-    """Receiver of password_changed, which an operator or Django's own command causes: every session ends."""
+    """Receiver of password_changed, for changes by an operator or Django's own command: end every session."""
     actor = current.get().user
     authority.require(actor, Right.TAKE_OVER, user)
     audit.record(Event.USER_CHANGED, actor=actor, subject=user, reason="password")

@@ -8,7 +8,7 @@ from authsvc.commands import SentenceCommand
 
 
 class Command(SentenceCommand):
-    """Remove what has had its time."""
+    """Remove expired rows."""
 
     help = (
         "Remove ended and expired sessions with their refresh tokens, operators' expired logins, past lockouts "

@@ -12,7 +12,7 @@ from authsvc.commands import SentenceCommand
 
 
 class Command(SentenceCommand):
-    """Take a role away from a user."""
+    """Revoke a role of a user."""
 
     help = "Take a role away from a user; the next request of the user's credentials feels it."
 
