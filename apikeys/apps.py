@@ -1,10 +1,10 @@
-"""The app of keys."""
+"""The apikeys app."""
 
 from django.apps import AppConfig
 
 
 class APIKeysConfig(AppConfig):
-    """Issued, used, revoked."""
+    """API keys."""
 
     name = "apikeys"
     verbose_name = "API keys"

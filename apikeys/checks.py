@@ -1,4 +1,4 @@
-"""System checks: a file of keys that cannot be used is found at start-up, not by the first report that it refuses."""
+"""System checks: an unusable LEAK_REPORT_KEYS_FILE is an error at start-up, not at the first report."""
 
 from typing import Any
 

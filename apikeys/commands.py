@@ -1,4 +1,4 @@
-"""Finding the key that a command names."""
+"""What the commands of keys share."""
 
 from django.core.management.base import CommandError
 
@@ -9,7 +9,7 @@ from authsvc.ids import parse_id
 
 def find_key(text: str) -> APIKey:
     """Return the key with an id. Raises CommandError."""
-    if not WHOLE_NUMBER.fullmatch(text):  # not repeated: it may be the key itself
+    if not WHOLE_NUMBER.fullmatch(text):  # the message does not repeat it: it may be the key itself
         raise CommandError("ID must be a whole number: the key's id, not the key.")
     key_id = parse_id(text)
     key = None if key_id is None else APIKey.objects.select_related("owner").filter(pk=key_id).first()

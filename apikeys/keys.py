@@ -38,7 +38,7 @@ def generate(prefix: str) -> NewKey:
 
 
 def is_well_formed(text: str) -> bool:
-    """Say whether a text has the form of a key and its checksum is right."""
+    """Return whether a text has the form of a key and a correct checksum."""
     return FORM.fullmatch(text) is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
 
 

@@ -1,4 +1,4 @@
-"""When and from where a key was last used: noted with it and its secret, at most once a minute, never backwards."""
+"""Writes when and from where a key and its secret were last used: at most once a minute, and only forwards."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ NOTE = """
 """
 KEY, SECRET = NOTE.format(table="apikeys_apikey"), NOTE.format(table="apikeys_secret")
 note_key, note_secret = PreparedUpdate(KEY), PreparedUpdate(SECRET)
-# PostgreSQL takes both in one go. The parts of a WITH come in no order that it promises, but what counts the rows of
-# one waits for it.
+# PostgreSQL runs both UPDATEs in one statement. It promises no order for the parts of a WITH, so the second one counts
+# the rows of the first and therefore waits for it.
 note_both = PreparedUpdate(
     f"WITH noted AS ({KEY} RETURNING id) {SECRET} AND (SELECT count(*) FROM noted) >= 0"  # noqa: S608  two constants
 )
 
 
 def update_last_use(*, key: APIKey, now: datetime, context: RequestContext) -> None:
-    """Note that a secret of a key was used, unless that was noted within a minute.
+    """Update the last use of a key and its secret, unless it is less than a minute old.
 
-    The key's row comes first, as in a rotation: two that took the same rows in two orders would wait for each other.
+    The key's row is locked first, as in a rotation: two orders of locks would deadlock.
     """
     stale = now - RESOLUTION
     if key.secret.last_used_at is not None and key.secret.last_used_at > stale:
@@ -49,7 +49,7 @@ def update_last_use(*, key: APIKey, now: datetime, context: RequestContext) -> N
 
 @transaction.atomic
 def record_first_use(key: APIKey, now: datetime, address: str | None) -> bool:
-    """Note the first use of a key, which is also an event; say whether this was it."""
+    """Write the first use of a key with its audit event; return whether this was the first."""
     use = {"last_used_at": now, "last_used_address": address}
     first = APIKey.objects.filter(pk=key.pk, last_used_at__isnull=True).update(**use) == 1
     if first:

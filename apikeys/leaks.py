@@ -1,4 +1,4 @@
-"""Reports of leaked keys: from whoever holds one, or from GitHub's secret scanning."""
+"""Reports of leaked keys, from anybody or from GitHub's secret scanning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from authsvc.api.fields import unknown_fields
 KEY_ID, SIGNATURE = "Github-Public-Key-Identifier", "Github-Public-Key-Signature"
 MAX_TOKENS = 1000  # of one report
 
-# What reading the file of keys can raise where it is not one.
+# What reading an invalid file of keys can raise.
 WRONG_FILE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm)
 
 logger = logging.getLogger(__name__)
@@ -46,24 +46,23 @@ Programs that use it are refused from now on. Issue a new key, and look at what 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A text that somebody says is a key of ours, and where it was seen."""
+    """A reported text that may be a key, and where it was found."""
 
     text: str
     source: str
 
 
 def read_report(data: Any, *, signed: bool) -> list[Leak]:
-    """Return what a report names; ``signed`` says whether its body is GitHub's.
+    """Return the leaks of a report; ``signed`` is whether GitHub has signed its body.
 
-    Raises a ValidationError, Django's or DRF's, for one that is neither form, and for an array that is not signed or
-    has too many entries.
+    Raises ValidationError, Django's or DRF's, for another form, and for an array that is unsigned or too long.
     """
     if isinstance(data, list):
         if not signed:
             raise ValidationError({SIGNATURE: ValidationError("The signature is not GitHub's.", code="invalid")})
         if len(data) > MAX_TOKENS:
             raise ValidationError({"body": ValidationError(f"At most {MAX_TOKENS} in a report.", code="max_length")})
-        # An entry of a form that is not known yet must not keep the keys beside it alive.
+        # An entry of an unknown form is skipped, so that the other keys are still revoked.
         return [from_github(item) for item in data if isinstance(item, dict) and isinstance(item.get("token"), str)]
     if not isinstance(data, dict):
         raise ValidationError({"key": ValidationError('Send {"key": …}, or GitHub\'s array.', code="invalid")})
@@ -83,7 +82,7 @@ def from_github(item: dict[str, Any]) -> Leak:
 
 
 def is_signed(raw: bytes, headers: Mapping[str, str]) -> bool:
-    """Say whether GitHub has signed a body: ECDSA over the raw bytes, as its secret scanning partner program has it."""
+    """Return whether GitHub has signed a body (ECDSA over the raw bytes, by its secret scanning partner program)."""
     key_id = headers.get(KEY_ID)
     key = trusted_keys().get(key_id) if key_id else None
     if key is None:
@@ -96,7 +95,7 @@ def is_signed(raw: bytes, headers: Mapping[str, str]) -> bool:
 
 
 def trusted_keys() -> dict[str, ec.EllipticCurvePublicKey]:
-    """Return the keys that reports may be signed with; none, and a word to the operator, where their file is wrong."""
+    """Return the keys that verify reports; where their file is invalid, log an error and return none."""
     try:
         return public_keys(settings.LEAK_REPORT_KEYS_FILE)
     except WRONG_FILE as error:
@@ -106,9 +105,9 @@ def trusted_keys() -> dict[str, ec.EllipticCurvePublicKey]:
 
 @lru_cache(maxsize=1)
 def public_keys(path: str) -> dict[str, ec.EllipticCurvePublicKey]:
-    """Return keys by identifier, from a file as GitHub's meta API serves them; none without a file.
+    """Return keys by identifier, from a file in the form of GitHub's meta API; none without a file.
 
-    Raises one of WRONG_FILE for a file that is not one.
+    Raises one of WRONG_FILE for an invalid file.
     """
     if not path:
         return {}
@@ -122,10 +121,10 @@ def public_keys(path: str) -> dict[str, ec.EllipticCurvePublicKey]:
 
 
 def revoke_leaked(leak: Leak) -> None:
-    """Revoke the key behind a text, if it is one of ours and alive, and tell its owner; say nothing either way."""
+    """Revoke the key whose plaintext was reported, if it is live, and mail its owner. Reveals nothing to the caller."""
     key = key_by_digest(keys.digest(leak.text)) if keys.is_well_formed(leak.text) else None
     if key is None or key.secret.is_retired(timezone.now()):
-        return  # unknown, or a secret that a rotation has ended: it opens nothing, and the key need not die for it
+        return  # unknown, or a retired secret, which no longer works: the key itself stays
     source = "".join(letter for letter in leak.source if validators.is_printable(letter))[
         : validators.REASON_LENGTH
     ].strip()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 
 class Status(models.TextChoices):
-    """What a key is at a moment. Revoked wins over expired: it is for good."""
+    """The status of a key. A key that is both revoked and expired is revoked."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -21,10 +21,8 @@ class Status(models.TextChoices):
 
 
 class APIKeyQuerySet(QuerySet["APIKey"]):
-    """Finding keys."""
-
     def with_status(self, status: str, now: datetime) -> APIKeyQuerySet:
-        """Return the keys that have a status at a moment."""
+        """Return the keys with a status at ``now``."""
         if status == Status.REVOKED:
             return self.filter(revoked_at__isnull=False)
         expired = Q(expires_at__lte=now)
@@ -34,8 +32,8 @@ class APIKeyQuerySet(QuerySet["APIKey"]):
 class APIKey(models.Model):
     """A named credential of a user. What it may do is its scopes ∩ its owner's, at the moment of use.
 
-    The row is the key's identity; the secrets that open it are rows of their own, so that a secret can be replaced
-    while the id, the name and the scopes stay.
+    The row is the key's identity. Its secrets are rows of their own, so a rotation replaces a secret and keeps the id,
+    the name and the scopes.
     """
 
     owner = models.ForeignKey(
@@ -60,13 +58,13 @@ class APIKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     last_used_address = models.GenericIPAddressField(null=True, blank=True)
 
-    # By what a request came that came with a key.
+    # The authentication method, as /auth/verify returns it.
     method = "api_key"
-    # The secret that opened the key in this request: read along by queries.key_by_digest.
+    # The secret that this request presented: set by queries.key_by_digest.
     secret: Secret
-    # The day (UTC) that its use in this request was counted on: set by usage.count.
+    # The day (UTC) on which this request was counted: set by usage.count.
     counted_on: date
-    # Read along by queries.with_prefix: the first characters of the newest secret.
+    # The first characters of the newest secret: annotated by queries.with_prefix.
     prefix: str
 
     objects = APIKeyQuerySet.as_manager()
@@ -81,7 +79,7 @@ class APIKey(models.Model):
 
     @property
     def key_id(self) -> int:
-        """Its id, under the name that a token has for the key it was given for."""
+        """The id, under the name that AccessToken has for it."""
         return int(self.pk)
 
     @property
@@ -91,7 +89,6 @@ class APIKey(models.Model):
 
     @property
     def is_revoked(self) -> bool:
-        """Whether the key has been ended for good."""
         return self.revoked_at is not None
 
     @property
@@ -103,12 +100,12 @@ class APIKey(models.Model):
 
     @property
     def addresses(self) -> list[str]:
-        """The addresses and networks that the key may be used from; none for any."""
+        """The addresses and networks that the key may be used from; empty for any."""
         return self.allowed_ips.split()
 
     @property
     def effective_scopes(self) -> frozenset[str]:
-        """What the key may do now. Needs an owner whose grants have been read."""
+        """What the key may do now. The owner's grants must be loaded."""
         return self.owner.scopes.intersection(self.scopes)
 
 
@@ -116,13 +113,13 @@ BINDING_PURPOSE, BINDING_BYTES = b"authsvc exchanged token:", 16
 
 
 class Secret(models.Model):
-    """What opens a key: the SHA-256 of the plaintext, and its first characters to recognise it by."""
+    """One secret of a key: the SHA-256 of the plaintext, and its first characters to recognise it by."""
 
     api_key = models.ForeignKey(APIKey, on_delete=models.CASCADE, related_name="secrets")
     digest = models.BinaryField(max_length=32, unique=True)
     prefix = models.CharField(max_length=29)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # NULL for the secret in force; the moment at which an outgoing one ends or has ended.
+    # When an outgoing secret ends; NULL for the current one.
     retires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     last_used_address = models.GenericIPAddressField(null=True, blank=True)
@@ -141,13 +138,13 @@ class Secret(models.Model):
 
     @property
     def binding(self) -> str:
-        """What tokens that this secret was exchanged for carry: a hash of the digest, from which neither follows."""
+        """The ``bind`` claim of tokens that this secret was exchanged for: a one-way hash of the digest."""
         bound = hashlib.sha256(BINDING_PURPOSE + self.digest).digest()[:BINDING_BYTES]
         return base64.urlsafe_b64encode(bound).rstrip(b"=").decode()
 
 
 class Outcome(models.TextChoices):
-    """How the use of a key can end."""
+    """The outcome of a key's use."""
 
     OK = "ok"
     EXPIRED = "expired"

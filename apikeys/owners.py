@@ -1,4 +1,4 @@
-"""What concerns all keys of an owner at once."""
+"""Writes to all keys of an owner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH = 1000  # keys that are revoked by one UPDATE, and whose events are held i
 
 
 class Ended(NamedTuple):
-    """How much ``end_everything`` ended."""
+    """The result of ``end_everything``."""
 
     keys: int
     sessions: int
@@ -32,9 +32,9 @@ class Ended(NamedTuple):
 def end_everything(*, owner: User, reason: str = "", actor: User | None = None, disable: bool = False) -> Ended:
     """Revoke every key of an owner, end the sessions, and void mailed links and console sessions.
 
-    With ``disable`` the owner is disabled too; enabling again revives nothing. Keys are revoked in batches, each with
-    its events in a transaction of its own, after the transaction that ends what could make new ones: a call that is cut
-    off is repeated. Raises ValidationError on ``reason``.
+    With ``disable`` the owner is disabled too; enabling again revives nothing. The sessions end first, so that no new
+    key can be made. The keys are then revoked in batches, each in its own transaction: repeat an interrupted call.
+    Raises ValidationError on ``reason``.
     """
     reason = validators.clean_reason(reason)
     with transaction.atomic():
@@ -55,7 +55,7 @@ def revoke_all(*, owner: User, reason: str = "", actor: User | None = None, befo
 
 @transaction.atomic
 def revoke_batch(owner: User, after: int, reason: str, actor: User | None, before: datetime | None) -> list[APIKey]:
-    """Revoke the next keys by id, and return them; locked in this order, two calls never wait for each other."""
+    """Revoke the next keys by id, and return them. Locking by id keeps two calls from a deadlock."""
     alive = made_before(APIKey.objects.filter(owner=owner, revoked_at__isnull=True), before)
     named = alive.filter(pk__gt=after).order_by("pk").only("name", "created_at")
     batch = list(named.select_for_update(no_key=True)[:BATCH])
@@ -68,7 +68,7 @@ def revoke_batch(owner: User, after: int, reason: str, actor: User | None, befor
 
 
 def made_before(keys: QuerySet[APIKey], time: datetime | None) -> QuerySet[APIKey]:
-    """Return those of the keys that were made before a time; all where there is none."""
+    """Filter by ``created_at``; None is no limit."""
     return keys if time is None else keys.filter(created_at__lt=time)
 
 

@@ -1,4 +1,4 @@
-"""What a view can ask of whoever comes with a key. Combine with ``|`` and ``&``."""
+"""Permissions for API keys. Combine them with ``|`` and ``&``."""
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -8,7 +8,7 @@ from apikeys.models import APIKey
 
 
 class IsService(BasePermission):
-    """A program, by an API key."""
+    """Requires an API key."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return isinstance(request.auth, APIKey)

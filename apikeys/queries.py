@@ -14,10 +14,10 @@ from apikeys.keys import SHOWN_LENGTH
 from apikeys.models import APIKey, APIKeyQuerySet, Outcome, Secret, Usage
 from authsvc.database.prepared import PreparedQuery, build
 
-# What judging needs; the rest stays in the database.
+# What verification needs. Django loads other columns on access.
 SECRET_FIELDS = ("id", "retires_at", "last_used_at")
-NOT_JUDGED = {"created_at", "revoked_reason", "metadata", "last_used_address"}
-KEY_FIELDS = tuple(f.attname for f in APIKey._meta.concrete_fields if f.attname not in NOT_JUDGED)
+DEFERRED_FIELDS = {"created_at", "revoked_reason", "metadata", "last_used_address"}
+KEY_FIELDS = tuple(f.attname for f in APIKey._meta.concrete_fields if f.attname not in DEFERRED_FIELDS)
 K, U = len(SECRET_FIELDS), len(SECRET_FIELDS) + len(KEY_FIELDS)
 
 
@@ -41,13 +41,13 @@ _key_by_secret_id = PreparedQuery(lambda: _keys("digest", pk=0))
 
 
 def key_by_secret_id(secret_id: int) -> APIKey | None:
-    """Return the key of a secret, with the secret and the owner's scopes, in whatever state, or None."""
+    """Return the key of a secret in any state, with the secret and the owner's scopes, or None."""
     row = _key_by_secret_id.fetch(secret_id)
     return None if row is None else _build_key(row[:-1], bytes(row[-1]))
 
 
 def key_by_digest(digest: bytes) -> APIKey | None:
-    """Return the key that a digest opens, with the secret and the owner's scopes, in whatever state, or None."""
+    """Return the key with this digest in any state, with the secret and the owner's scopes, or None."""
     row = _key_by_digest.fetch(digest)
     return None if row is None else _build_key(row, digest)
 
@@ -60,9 +60,9 @@ def _build_key(row: tuple[Any, ...], digest: bytes) -> APIKey:
 
 
 def with_prefix(keys: APIKeyQuerySet) -> APIKeyQuerySet:
-    """Add ``prefix``, the first characters of a key's newest secret."""
+    """Annotate ``prefix``, the first characters of a key's newest secret."""
     newest = Secret.objects.filter(api_key=OuterRef("pk")).order_by("-id").values("prefix")[:1]
-    return keys.annotate(prefix=Subquery(newest))  # type: ignore[no-redef]  # the model says what it will be
+    return keys.annotate(prefix=Subquery(newest))  # type: ignore[no-redef]  # the model declares it
 
 
 def keys_of(owner: User) -> APIKeyQuerySet:
@@ -71,10 +71,10 @@ def keys_of(owner: User) -> APIKeyQuerySet:
 
 
 def search(keys: APIKeyQuerySet, word: str) -> APIKeyQuerySet:
-    """Return the keys that an operator means by a word: a part of a name or of the owner's, or the start of a key.
+    """Filter by a word: a part of the key's or the owner's name, of the owner's address, or the start of a key.
 
-    What has the whole start that is shown of a key is found by its index alone. Owners and starts are looked up beside
-    the keys and not joined to them: a join makes a row for each secret, and looks at every owner for every key.
+    A whole prefix is found by its index alone. Owners and prefixes are subqueries and not joins: a join returns a row
+    for each secret, and reads every owner for every key.
     """
     shown = len(settings.API_KEY_PREFIX) + 1 + SHOWN_LENGTH
     started = Secret.objects.filter(prefix__startswith=word[:shown]).values("api_key")

@@ -1,4 +1,4 @@
-"""Mails that ask owners to do what operators may not do for them."""
+"""Mails that ask owners to rotate a key, which operators cannot do for them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Rotate it with POST /keys/{id}/rotate, give the new secret to the programs that 
 
 
 def ask_to_rotate(*, key: APIKey, actor: User) -> bool:
-    """Mail the owner of a key that an operator asks to rotate it; return whether a mail goes out.
+    """Ask the owner of a key by mail to rotate it; return whether a mail is sent.
 
-    None goes out to an owner without an address, and no more than MAILS. ``key`` is one with its prefix read.
+    An owner without an address gets none, and a key causes at most MAILS. ``key`` has its prefix loaded.
     """
     if key.owner.email is None or key.is_revoked or not ratelimit.hit(MAILS, "ask-to-rotate", str(key.pk)).passes:
         return False

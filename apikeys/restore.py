@@ -18,12 +18,12 @@ from apikeys.owners import end_everything
 from audit import services as audit
 from audit.events import Event
 from audit.journal import Counts, Entry, read
-from audit.lost import last_words
+from audit.lost import latest_revocations
 
 
 @dataclass
 class Report:
-    """What a run did, as lines for an operator."""
+    """The result of ``after_restore``."""
 
     sessions: int = 0
     console_sessions: int = 0
@@ -41,7 +41,7 @@ def after_restore(*, revocations: str | None = None, dry_run: bool = False) -> R
     Raises OSError for a file that cannot be read, and ValidationError for one without a single event.
     """
     report, counts = Report(), Counts()
-    words = [] if revocations is None else last_words(read(revocations, counts))
+    lost = [] if revocations is None else latest_revocations(read(revocations, counts))
     if revocations is not None and not counts.events:
         message = (
             f"The file {revocations!r} has no event of the service's log, and no line 'api_key ID' or 'user NAME'."
@@ -49,7 +49,7 @@ def after_restore(*, revocations: str | None = None, dry_run: bool = False) -> R
         raise ValidationError(message)
     report.unknown = counts.unknown
     report.sessions, report.console_sessions = accounts.end_all_sessions()
-    for aspect, entry in words:
+    for aspect, entry in lost:
         repeat(aspect, entry, report)
     reason = f"{report.sessions} sessions ended, {len(report.repeated)} revocations repeated"
     audit.record(Event.DATABASE_RESTORED, reason=reason)
@@ -78,7 +78,7 @@ def repeat(aspect: str, entry: Entry, report: Report) -> None:
 
 
 def find(model: type[models.Model], entry: Entry) -> Any:
-    """Return the row that an event is about, or None: the id may have been another's."""
+    """Return the subject of an event, or None where another row has its id."""
     if entry.subject_id is None:
         return User.objects.known_as(entry.subject_name or "").first()
     row = model._default_manager.filter(pk=entry.subject_id).first()
@@ -119,7 +119,7 @@ def disable(key: APIKey, entry: Entry) -> str:
 
 
 def disable_changed(key: APIKey, entry: Entry) -> str:
-    """Disable a key whose scopes or addresses were changed: the backup may have more of them than it should."""
+    """Disable a key whose scopes or addresses were changed: the backup may have wider ones."""
     if entry.is_recorded() or not disable(key, entry):
         return ""
     entry.restore()

@@ -1,4 +1,4 @@
-"""What /openapi.json says of the routes under /keys."""
+"""The OpenAPI descriptions of the routes under /keys."""
 
 from typing import Any
 

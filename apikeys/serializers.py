@@ -17,23 +17,23 @@ from authsvc.api.fields import (
     StrictSerializer,
 )
 
-NAME = "1 to 100 characters without control characters; surrounding space is dropped."
-SCOPES = "What the key may do, a part of what its owner may; none asked for is none."
-ADDRESSES = "Addresses and networks (CIDR) that the key may be used from; none is any."
+NAME = "1 to 100 characters without control characters; surrounding whitespace is removed."
+SCOPES = "The scopes of the key, each of which its owner has. Without `scopes` the key has none."
+ADDRESSES = "Addresses and networks (CIDR) that the key may be used from. Empty: any."
 RATE_LIMIT = "As `100/minute`, or several as `10/second; 1000/hour`; null for none."
-LIFE = "1 to API_KEY_MAX_EXPIRE_DAYS. Without it API_KEY_EXPIRE_DAYS, or at a rotation the life that the key had."
+LIFE = "1 to API_KEY_MAX_EXPIRE_DAYS. Default: API_KEY_EXPIRE_DAYS, or at a rotation the lifetime that the key had."
 OVERLAP = "Seconds that the outgoing secret still works: 0 to 2592000 (30 days), default 86400."
 METADATA = "A JSON object of yours, at most 4 kB."
 
 
 class ScopeField(StrictCharField):
-    """Any text at all, for whether it is a scope is for validators.clean_scopes to say, and on the whole list."""
+    """Any text: validators.clean_scopes validates the whole list."""
 
     def __init__(self) -> None:
         super().__init__(allow_blank=True)
 
     def run_validators(self, value: Any) -> None:
-        """Leave out DRF's own, which would answer on the one item."""
+        """Skip DRF's own, whose errors would name single items."""
 
 
 _LIMIT = r" *[1-9][0-9]{0,6} ?/ ?(second|minute|hour|day) *"
@@ -62,7 +62,7 @@ class OverlapField(StrictIntegerField):
 
 
 class KeyFields(StrictSerializer):
-    """What can be said of a key when it is made and later."""
+    """The fields of a new key that can be changed later."""
 
     scopes = BoundedListField(child=ScopeField(), max_length=1000, required=False, help_text=SCOPES)
     allowed_ips = BoundedListField(
@@ -80,10 +80,10 @@ class CreateKeyRequest(KeyFields):
 
 
 class ChangeKeyRequest(KeyFields):
-    """What can be changed of a key; what is absent stays."""
+    """Changes of a key; absent fields keep their values."""
 
     name = StrictCharField(allow_blank=True, required=False, help_text=NAME)
-    is_enabled = StrictBooleanField(required=False, help_text="False: refused until it is true again.")
+    is_enabled = StrictBooleanField(required=False, help_text="A key is rejected while this is false.")
 
 
 class RotateKeyRequest(StrictSerializer):
@@ -136,7 +136,7 @@ class KeyResponse(serializers.Serializer[APIKey]):
 
 
 class NewKeyResponse(KeyResponse):
-    """A new key with its plaintext, this once."""
+    """A new key with its plaintext."""
 
     key = serializers.CharField(help_text="The API key itself. Keep it: it is not stored and never shown again.")
 
@@ -148,7 +148,7 @@ class ReportRequest(StrictSerializer):
 
 
 class ReportResponse(serializers.Serializer[Any]):
-    """Thanks, and no word on whether there was such a key."""
+    """The same for known and unknown keys."""
 
     status = serializers.ChoiceField(["accepted"])
 
@@ -167,7 +167,7 @@ class UsageDay(serializers.Serializer[Any]):
 
 
 class OutgoingSecret(serializers.Serializer[Any]):
-    """A secret on its way out after a rotation."""
+    """A secret that a rotation has replaced and that still works."""
 
     prefix = serializers.CharField()
     retires_at = serializers.DateTimeField()
@@ -185,5 +185,5 @@ class UsageResponse(serializers.Serializer[Any]):
 
 
 def new_key(key: APIKey, plaintext: str) -> dict[str, Any]:
-    """Return the 201 body: the key's representation and, this once, the plaintext."""
+    """Return the 201 body: the key's representation and its plaintext."""
     return {**KeyResponse(key).data, "key": plaintext}

@@ -38,10 +38,10 @@ def issue_key(
     actor: User | None = None,
     session: Session | None = None,
 ) -> tuple[APIKey, str]:
-    """Make a key and return it with its plaintext, which exists nowhere else from now on.
+    """Create a key, and return it with its plaintext, which is not stored.
 
-    ``expires_in_days`` counts from now, 1 to API_KEY_MAX_EXPIRE_DAYS, API_KEY_EXPIRE_DAYS when None. ``owner`` is a
-    user whose grants have been read. ``session`` is the one that asks: of one that ends meanwhile there is no key.
+    ``expires_in_days`` is 1 to API_KEY_MAX_EXPIRE_DAYS, and API_KEY_EXPIRE_DAYS when None. ``owner`` has grants loaded.
+    ``session`` is the caller's; no key is created once it has ended.
     Raises ValidationError by field, InvalidCredential for a session that has ended.
     """
     days = settings.API_KEY_EXPIRE_DAYS if expires_in_days is None else expires_in_days
@@ -83,10 +83,10 @@ CLEAN: dict[str, Callable[[Any], Any]] = {
 
 
 def change_key(*, key: APIKey, owner: User, actor: User | None = None, **changes: Any) -> bool:
-    """Change what is given of a key; say whether it could be changed, which a revoked one cannot.
+    """Change fields of a key; return False for a revoked one, which cannot change.
 
     ``changes`` are name, scopes, allowed_ips, rate_limit, metadata and is_enabled. ``owner`` is the key's, with grants
-    read. ``key`` is afterwards as the database has it. Raises ValidationError by field.
+    loaded. ``key`` is refreshed from the database. Raises ValidationError by field.
     """
     columns = {field: CLEAN[field](value) for field, value in changes.items() if field != "scopes"}
     if "scopes" in changes:
@@ -94,7 +94,7 @@ def change_key(*, key: APIKey, owner: User, actor: User | None = None, **changes
     alive = APIKey.objects.filter(revoked_at__isnull=True)
     with transaction.atomic():
         try:
-            # Locked, then read: what is recorded is what this call changes, whatever has changed since a view read it.
+            # Locked, then read: the audit names what this call changes, even if others have changed the key meanwhile.
             key.refresh_from_db(from_queryset=alive.select_for_update())
         except APIKey.DoesNotExist:
             return False
@@ -110,7 +110,7 @@ def change_key(*, key: APIKey, owner: User, actor: User | None = None, **changes
 
 
 def record_changes(key: APIKey, changed: set[str], actor: User | None) -> None:
-    """Record what was changed of a key, by name: what it became is in the row, and metadata may be private."""
+    """Record the names of the changed fields. Their values are in the row, and metadata may be private."""
     if "is_enabled" in changed:
         audit.record(Event.KEY_ENABLED if key.is_enabled else Event.KEY_DISABLED, actor=actor, subject=key)
     others = sorted(changed - {"is_enabled"})
@@ -120,7 +120,7 @@ def record_changes(key: APIKey, changed: set[str], actor: User | None) -> None:
 
 @transaction.atomic
 def revoke_key(*, key: APIKey, reason: str = "", actor: User | None = None, event: Event = Event.KEY_REVOKED) -> bool:
-    """End a key and all its secrets for good; say whether this call did it (False: it was revoked before)."""
+    """Revoke a key with all its secrets; return False where it was revoked before."""
     alive = APIKey.objects.filter(pk=key.pk, revoked_at__isnull=True)
     reason = validators.clean_reason(reason)
     revoked = alive.update(revoked_at=timezone.now(), revoked_reason=reason) == 1
@@ -143,12 +143,12 @@ def rotate_key(
 ) -> str | None:
     """Give a key a new secret and return its plaintext, or None for a key that is revoked.
 
-    The secret in force ends after ``overlap_seconds``, or with ``retire_on_first_use`` as soon as the new one is used,
-    whichever is first; one that was already on its way out ends now. The expiry starts anew, with the life that the
-    key had or ``expires_in_days``. Of parallel calls each waits for the one before: the first UPDATE takes the row.
-    ``used`` is the secret by which a key rotates itself, ``in_force`` the id of the secret that the caller means to
-    replace. Raises ValidationError by field, and on ``in_force`` where another secret is in force by now; what
-    ``refuse_ended`` raises; PermissionDenied for an operator who may not see a secret of the key.
+    The current secret ends after ``overlap_seconds``, or with ``retire_on_first_use`` already when the new one is first
+    used; an older outgoing secret ends now. The expiry starts again, with the lifetime that the key had or with
+    ``expires_in_days``. The first UPDATE locks the row, so parallel calls run one after the other. ``used`` is the
+    secret with which a key rotates itself, ``in_force`` the id of the secret that the caller wants to replace. Raises
+    ValidationError by field, and on ``in_force`` where another secret is current by now; what ``raise_retired`` raises;
+    PermissionDenied where ``may_rotate`` is false.
     """
     if not may_rotate(key=key, actor=actor):
         raise exceptions.PermissionDenied(NOT_YOURS)
@@ -159,12 +159,12 @@ def rotate_key(
     secrets = Secret.objects.filter(api_key=key)
     outgoing = secrets.get(retires_at__isnull=True)
     if used is not None and used.pk != outgoing.pk:
-        refuse_ended(used)
+        raise_retired(used)
     if in_force is not None and in_force != outgoing.pk:
         raise validators.field_error("in_force", "rotated", "The key has been rotated meanwhile; nothing was changed.")
     key.refresh_from_db(fields=["expires_at"])
     days = None if expires_in_days is None else timedelta(days=validators.clean_days(expires_in_days))
-    # The outgoing secret keeps the end that it had: a new life of the key is the new secret's alone.
+    # The outgoing secret keeps its old expiry: only the new secret gets the new one.
     ends = min(now + overlap, key.expires_at)
     key.expires_at = now + (days or key.expires_at - outgoing.created_at)
     alive.update(expires_at=key.expires_at)
@@ -176,21 +176,18 @@ def rotate_key(
 
 
 def may_rotate(*, key: APIKey, actor: User | None) -> bool:
-    """Return whether an actor may see a new secret of a key: its owner, and the command line.
+    """Return whether an actor may see a new secret of a key: its owner and the command line may.
 
-    An operator may of a service account's key whose scopes the operator has too, a superuser of any such key. A
-    person's key is its owner's alone: with its secret an operator acts in the owner's name.
+    Operators may for service accounts whose key's scopes they hold, superusers for every service account. Nobody else
+    may rotate a person's key: its secret would let an operator act in the owner's name.
     """
     if actor is None or actor.pk == key.owner_id:
         return True
     return key.owner.is_service and (actor.is_superuser or authority.scopes_of(actor).issuperset(key.scopes))
 
 
-def refuse_ended(used: Secret) -> NoReturn:
-    """Refuse a secret that is not in force any more as it would be at its next use.
-
-    Raises PermissionDenied for one that lives on beside its successor, InvalidCredential for one that has ended.
-    """
+def raise_retired(used: Secret) -> NoReturn:
+    """Raise PermissionDenied for an outgoing secret, InvalidCredential for a retired one."""
     used.refresh_from_db(fields=["retires_at"])
     if used.retires_at is not None and used.retires_at > timezone.now():
         raise PermissionDenied("An outgoing secret cannot rotate its key.")
@@ -199,11 +196,11 @@ def refuse_ended(used: Secret) -> NoReturn:
 
 @transaction.atomic
 def retire_outgoing(*, key: APIKey, now: datetime) -> None:
-    """End the outgoing secret of a key whose new one has been used, if that was asked for; one caller does it."""
+    """Retire the outgoing secret of a key whose new one was used, if the rotation asked for it. One caller does it."""
     asked = APIKey.objects.filter(pk=key.pk, retire_on_first_use=True)
-    if asked.update(retire_on_first_use=False):  # and so the row is this transaction's, which a rotation waits for
+    if asked.update(retire_on_first_use=False):  # this locks the row, for which a rotation waits
         if not Secret.objects.filter(pk=key.secret.pk, retires_at__isnull=True).exists():
-            APIKey.objects.filter(pk=key.pk).update(retire_on_first_use=True)  # a rotation came between: not its turn
+            APIKey.objects.filter(pk=key.pk).update(retire_on_first_use=True)  # a rotation came between
             return
         ended = Secret.objects.filter(api_key=key, retires_at__gt=now).update(retires_at=now)
         if ended:

@@ -1,6 +1,6 @@
-"""How often keys are used: counted in memory, written every few seconds in one statement.
+"""Counts the uses of keys in memory and writes them every few seconds, in one statement.
 
-A process that is killed loses what it counted since it last wrote, FLUSH_SECONDS at most; one that stops writes first.
+A process that stops writes first. One that is killed loses the counts of FLUSH_SECONDS at most.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from authsvc.database.errors import describe
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
-LAST_SECONDS = 3.0  # that a process which stops waits for the database
+LAST_SECONDS = 3.0  # that a stopping process waits for the database
 ROWS_A_STATEMENT = 500
 DRIVER_ERRORS = (DatabaseError, InterfaceError)
 
-# Rows come as one JSON array of arrays: as parameters of their own, four for each row, they cost this process ten times
-# as much (docs/performance.md). Both databases know this form of upsert; SQLite wants a WHERE between the two.
+# The rows are one JSON parameter: four parameters for each row cost ten times as much (docs/performance.md). Both
+# databases support this upsert; SQLite needs a WHERE before the ON CONFLICT.
 UPSERT = """
     INSERT INTO apikeys_usage (api_key_id, day, outcome, count) {rows}
     ON CONFLICT (api_key_id, day, outcome) DO UPDATE SET count = apikeys_usage.count + excluded.count
@@ -49,24 +49,23 @@ Entry = tuple[int, date, str]
 
 
 class Counts:
-    """What this process has counted and not yet written."""
+    """The counts that this process has not written yet. Thread-safe."""
 
     def __init__(self) -> None:
         self.lock, self.counter, self.taken = threading.Lock(), Counter[Entry](), Counter[Entry]()
 
     def add(self, key_id: int, day: date, outcome: str, amount: int = 1) -> None:
-        """Count a use."""
         with self.lock:
             self.counter[key_id, day, outcome] += amount
 
     def take(self) -> Counter[Entry]:
-        """Return what was counted and start again from nothing; the caller removes from it what it has written."""
+        """Return the counts and start again at zero; the caller removes what it has written."""
         with self.lock:
             self.taken, self.counter = self.counter, Counter()
             return self.taken
 
     def put_back(self) -> None:
-        """Keep what was taken and could not be written, for the next attempt."""
+        """Add what was taken and not written to the counts again."""
         with self.lock:
             for entry, amount in self.taken.items():
                 self.counter[entry] += amount
@@ -83,25 +82,24 @@ writing = threading.Lock()
 
 
 def count(key: APIKey, outcome: Outcome, now: datetime) -> None:
-    """Count one use of a key."""
     key.counted_on = now.date()
     counts.add(key.id, key.counted_on, outcome.value)
 
 
 def on_permission_refused(*, credential: Any, **signal: Any) -> None:
-    """Count a use that was let in as one that its view then refused for want of a scope."""
+    """Count a use as SCOPE, instead of OK, once its view has rejected it for a missing scope."""
     if isinstance(credential, APIKey):
         counts.add(credential.pk, credential.counted_on, Outcome.OK.value, -1)
         counts.add(credential.pk, credential.counted_on, Outcome.SCOPE.value)
 
 
 def on_serving(**signal: Any) -> None:
-    """Begin writing, in a process that is about to serve."""
+    """Start the writer thread in a process that is about to serve."""
     start()
 
 
 def flush() -> None:
-    """Write what was counted; what cannot be written is kept for the next time."""
+    """Write the counts. On a database error they are kept for the next time."""
     try:
         write_all(settings.DATABASE_TIMEOUT)
     except DRIVER_ERRORS as error:
@@ -109,10 +107,10 @@ def flush() -> None:
 
 
 def write_all(timeout: float) -> None:
-    """Write what was counted, waiting some seconds at most; what is not written is kept. Raises Django's errors."""
+    """Write the counts within ``timeout`` seconds. Raises a database error, and keeps what is not written."""
     with writing, within(timeout):
         taken = counts.take()
-        # Sorted, so that two processes take the rows' locks in one order.
+        # Sorted, so that two processes lock the rows in one order.
         rows = sorted((*entry, amount) for entry, amount in taken.items() if amount)
         try:
             for start in range(0, len(rows), ROWS_A_STATEMENT):
@@ -122,18 +120,17 @@ def write_all(timeout: float) -> None:
         except DRIVER_ERRORS:
             counts.put_back()
             if not connection.in_atomic_block:
-                connection.close()  # it may be the connection that is broken; the next writing opens another
+                connection.close()  # it may be broken; the next write opens another
             raise
 
 
 def write(rows: list[tuple[Any, ...]]) -> None:
-    """Add rows to the table in one statement."""
     with connection.cursor() as cursor:
         cursor.execute(UPSERT.format(rows=ROWS[connection.vendor]), [json.dumps(rows, default=date.isoformat)])
 
 
 def start() -> threading.Event:
-    """Write every few seconds from now on, and once more at the process's exit; the event returned ends it."""
+    """Write every few seconds, and once more at exit. Setting the returned event stops the thread."""
     stop = threading.Event()
     threading.Thread(target=run, args=(stop,), name="usage", daemon=True).start()
     atexit.register(finish, stop)
@@ -141,17 +138,16 @@ def start() -> threading.Event:
 
 
 def run(stop: threading.Event) -> None:
-    """The thread's loop."""
     while not stop.wait(FLUSH_SECONDS):
         flush()
     connection.close()
 
 
 def finish(stop: threading.Event) -> None:
-    """Write the last counts, or log how many are lost. Takes a few seconds at most, whatever the database does."""
+    """Write the last counts within LAST_SECONDS, or log how many are lost."""
     stop.set()
     try:
-        if writing.acquire(timeout=LAST_SECONDS):  # the thread may be in the middle of it
+        if writing.acquire(timeout=LAST_SECONDS):  # the thread may be writing
             writing.release()
             write_all(LAST_SECONDS)
     except DRIVER_ERRORS as error:

@@ -1,4 +1,4 @@
-"""What may be asked of a key: one function for each field, raising ValidationError on it."""
+"""Validates and normalizes the fields of a key: one function each, which raises ValidationError on its field."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from authsvc.request.context import masked_excerpt
 NAME_LENGTH = 100  # characters
 REASON_LENGTH = 200  # characters
 METADATA_SIZE = 4096  # bytes of JSON
-# orjson's whole numbers, and the fractions that PostgreSQL does not give back as whole ones beyond those.
+# orjson's integers, and the floats that PostgreSQL does not return as larger integers.
 NUMBERS = "Whole numbers are from -2^63 to 2^64 - 1, numbers with a fraction or an exponent between -2^63 and 2^63"
 STORABLE = f"{NUMBERS}, texts have whole characters, and at most 250 objects and arrays are within each other."
 MAX_NETWORKS = 100
 MAX_OVERLAP = 30 * 24 * 3600  # seconds
-# Categories of characters that break lines or terminals, and the marks that turn the writing direction around.
+# Categories of characters that break lines or control terminals, and the marks that change the writing direction.
 CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
 BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -46,7 +46,6 @@ def clean_name(value: str) -> str:
 
 
 def clean_days(value: int) -> int:
-    """Return a life in days."""
     if not 1 <= value <= settings.API_KEY_MAX_EXPIRE_DAYS:
         message = f"A key lives from 1 to {settings.API_KEY_MAX_EXPIRE_DAYS} days."
         raise field_error("expires_in_days", "out_of_range", message)
@@ -54,9 +53,9 @@ def clean_days(value: int) -> int:
 
 
 def clean_scopes(asked: Iterable[str], owner: User) -> str:
-    """Return scopes as they are stored; each must exist and be one of the owner's."""
+    """Return scopes as they are stored. Each must exist, and the owner must have it."""
     wanted = set(asked)
-    possible = set(filter(is_printable, wanted))  # the others are no scopes, and no database could be asked for them
+    possible = set(filter(is_printable, wanted))  # others are not scopes, and some cannot be sent to a database
     known = set(Scope.objects.filter(name__in=possible).values_list("name", flat=True)) if possible else set()
     if unknown := wanted - known:
         raise field_error(
@@ -68,7 +67,7 @@ def clean_scopes(asked: Iterable[str], owner: User) -> str:
 
 
 def clean_allowed_ips(listed: Iterable[str]) -> str:
-    """Return addresses and networks as they are stored; none is any address."""
+    """Return addresses and networks as they are stored; "" for any address."""
     listed = list(listed)
     if len(listed) > MAX_NETWORKS:
         raise field_error("allowed_ips", "max_length", f"At most {MAX_NETWORKS} networks.")
@@ -99,9 +98,9 @@ def clean_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JSON object that the database can hold."""
     try:
         text = orjson.dumps(value)
-        orjson.dumps([[[[value]]]])  # an answer holds it some levels down, and orjson's depth is bounded
+        orjson.dumps([[[[value]]]])  # a response nests it deeper, and orjson's depth is bounded
         json.dumps(value, allow_nan=False)  # 1e400 is read as infinity, which orjson would write as null
-    except (TypeError, ValueError) as error:  # a number beyond 64 bits, half a surrogate pair, a bottomless nesting
+    except (TypeError, ValueError) as error:  # a number beyond 64 bits, a lone surrogate, or too deep
         raise field_error("metadata", "invalid", STORABLE) from error
     if len(text) > METADATA_SIZE:
         raise field_error("metadata", "max_length", f"Metadata has at most {METADATA_SIZE} bytes of JSON.")
@@ -113,7 +112,7 @@ def clean_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def exceeds_int64(value: Any) -> bool:
-    """Say whether a number anywhere in a JSON value would come back from PostgreSQL as one of more than 64 bits."""
+    """Return whether a float in a JSON value is so large that PostgreSQL returns it as an integer beyond 64 bits."""
     if isinstance(value, Mapping):
         return any(map(exceeds_int64, value.values()))
     if isinstance(value, list):
@@ -122,7 +121,7 @@ def exceeds_int64(value: Any) -> bool:
 
 
 def has_null(value: Any) -> bool:
-    """Say whether a null character, which PostgreSQL's JSON has none of, is anywhere in a JSON value."""
+    """Return whether a JSON value has a null character, which PostgreSQL cannot store."""
     if isinstance(value, Mapping):
         return any("\0" in key or has_null(inner) for key, inner in value.items())
     if isinstance(value, list):
@@ -131,12 +130,11 @@ def has_null(value: Any) -> bool:
 
 
 def json_differs(before: Any, after: Any) -> bool:
-    """Say whether two values of a column are told apart in JSON, where 1, 1.0 and true are three, unlike in Python."""
+    """Return whether two values differ as JSON, in which 1, 1.0 and true differ, unlike in Python."""
     return json.dumps(before, sort_keys=True) != json.dumps(after, sort_keys=True)
 
 
 def clean_overlap(seconds: int) -> int:
-    """Return how long an outgoing secret may live on, in seconds."""
     if not 0 <= seconds <= MAX_OVERLAP:
         raise field_error(
             "overlap_seconds", "out_of_range", f"An outgoing secret lives on for 0 to {MAX_OVERLAP} seconds."
@@ -145,7 +143,6 @@ def clean_overlap(seconds: int) -> int:
 
 
 def clean_reason(value: str) -> str:
-    """Return a reason for the record."""
     value = value.strip()
     if len(value) > REASON_LENGTH or not is_printable(value):
         raise field_error("reason", "invalid", f"A reason is one line of at most {REASON_LENGTH} characters.")
@@ -153,15 +150,14 @@ def clean_reason(value: str) -> str:
 
 
 def is_printable(text: str) -> bool:
-    """Say whether a text can stand in a list or a terminal as it is, without steering either."""
+    """Return whether a text is free of control characters and direction marks."""
     return BIDI_CONTROLS.isdisjoint(text) and CONTROLS.isdisjoint(map(unicodedata.category, text))
 
 
 def is_invisible(text: str) -> bool:
-    """Say whether nobody would see anything of a text, as of one of zero-width spaces, joiners or soft hyphens."""
+    """Return whether a text is blank on screen, such as zero-width spaces, joiners or soft hyphens."""
     return all(letter.isspace() or unicodedata.category(letter) == "Cf" or letter in FILLERS for letter in text)
 
 
 def field_error(field: str, code: str, message: str) -> ValidationError:
-    """Return the error of one field."""
     return ValidationError({field: ValidationError(message, code=code)})

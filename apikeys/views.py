@@ -1,4 +1,4 @@
-"""/keys: issue, list, read, change, revoke, rotate; each user sees their own."""
+"""The views of /keys. Users see only their own keys."""
 
 from types import MappingProxyType
 from typing import Any
@@ -24,27 +24,27 @@ REPORTS_A_MINUTE = "30/minute"  # from one address, unless GitHub has signed the
 
 
 class KeyIsRevoked(APIException):
-    """409: the key has been ended for good."""
+    """409: a revoked key cannot be changed."""
 
     status_code = 409
     default_detail = "The key is revoked and cannot be changed."
 
 
-class OwnKeys(ApiView):
-    """A view of the bearer's own keys."""
+class OwnKeysView(ApiView):
+    """The base of the views of the caller's own keys."""
 
     authentication_classes: tuple[Any, ...] = (JWTAuthentication,)
     permission_classes: tuple[Any, ...] = (IsPerson,)
 
     def own_key(self, key_id: int) -> APIKey:
-        """Return a key of the bearer's. Raises Http404 for one absent and one of somebody else's alike."""
+        """Return a key of the caller. Raises Http404, also for another user's key."""
         key = queries.keys_of(user_of(self.request)).filter(pk=key_id).first()
         if key is None:
             raise Http404
         return key
 
 
-class CreateKeyView(OwnKeys):
+class CreateKeyView(OwnKeysView):
     """Issue a key."""
 
     @schema.create_key
@@ -74,7 +74,7 @@ class KeysView(CreateKeyView):
         return Response([serializers.KeyResponse(key).data for key in found], headers=headers)
 
 
-class KeyView(OwnKeys):
+class KeyView(OwnKeysView):
     """One key."""
 
     @schema.read_key
@@ -94,7 +94,7 @@ class KeyView(OwnKeys):
         return Response(status=204)
 
 
-class RotateKeyView(OwnKeys):
+class RotateKeyView(OwnKeysView):
     """Replace a key's secret: the owner does, or the key itself."""
 
     authentication_classes = (JWTAuthentication, APIKeyAuthentication)
@@ -113,16 +113,16 @@ class RotateKeyView(OwnKeys):
 
 
 def own_secret(used: APIKey, key_id: int) -> Secret:
-    """Return the secret by which a key is about to rotate itself. Raises Http404 where it is another key's turn.
+    """Return the secret with which a key rotates itself. Raises Http404 for another key.
 
-    Whether it is the secret in force is for the service to say, which has the row locked then.
+    The service checks whether it is the current secret, since it holds the lock.
     """
     if used.pk != key_id:
         raise Http404
     return used.secret
 
 
-class KeyUsageView(OwnKeys):
+class KeyUsageView(OwnKeysView):
     """How a key is used."""
 
     query_serializers = MappingProxyType({"GET": serializers.UsageQuery})
@@ -143,7 +143,7 @@ class ReportView(ApiView):
     @schema.report_keys
     def post(self, request: Request) -> Response:
         signed = leaks.is_signed(request.body, request.headers)
-        if not signed:  # GitHub reports as much as it finds, and all of it from a few addresses
+        if not signed:  # GitHub sends many reports from few addresses
             limit_address(REPORTS_A_MINUTE, "report")
         for leak in leaks.read_report(request.data, signed=signed):
             leaks.revoke_leaked(leak)

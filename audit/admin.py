@@ -1,4 +1,4 @@
-"""The operator's view of the record: read only."""
+"""The console's page of audit events, read only."""
 
 from django.contrib import admin
 from django.db.models import Q
@@ -10,7 +10,7 @@ from authsvc.console import ConsoleAdmin, Large, ReadOnly
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly, Large, ConsoleAdmin):
-    """Look and search; the database would refuse anything else."""
+    """List and search; the database rejects changes."""
 
     list_display = ("at", "event", "subject_name", "actor_name", "address", "reason")
     list_filter = ("event", "subject_type")
@@ -20,6 +20,6 @@ class AuditEventAdmin(ReadOnly, Large, ConsoleAdmin):
     exclude = ("once",)
 
     def is_known(self, request: HttpRequest, text: str) -> bool:
-        """Return whether a text is a request's id, or a name in the record."""
+        """Return whether a text is a request id, or a name in an event."""
         known = Q(request_id=text) | Q(subject_name=text) | Q(actor_name=text)
         return AuditEvent.objects.filter(known).exists()

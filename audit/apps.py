@@ -1,10 +1,10 @@
-"""The app of the record."""
+"""The audit app."""
 
 from django.apps import AppConfig
 
 
 class AuditConfig(AppConfig):
-    """What happened, by whom, from where; written once."""
+    """The append-only record of security events."""
 
     name = "audit"
     verbose_name = "Audit"

@@ -1,4 +1,4 @@
-"""What is recorded: ``subject:action``, in one list."""
+"""The security events, each ``subject:action``."""
 
 from enum import StrEnum
 

@@ -1,6 +1,6 @@
-"""Each audit event as one JSON line of the log, written once its transaction has committed, and read back later.
+"""Logs each audit event as one JSON line after its transaction commits, and reads such lines back.
 
-The line outlives the database: after a restore ``manage.py after_restore`` repeats the revocations that it records.
+The log survives the loss of the database: ``manage.py after_restore`` repeats the revocations that it has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from authsvc.telemetry import logs
 logger = logging.getLogger(logs.AUDIT)
 
 MAX_LINE = 64 * 1024  # characters; ours have some hundred
-# Events whose subject is found again by when it was made, since its name may change: users and keys.
+# Events whose subject is identified by its creation time, since its name may change.
 IDENTIFIED = {event for event in Event if event.startswith(("user:", "api_key:", "role:"))} - {
     Event.USER_LOGGED_IN,
     Event.USER_LOGIN_FAILED,
@@ -41,7 +41,7 @@ PLAIN = {"api_key": Event.KEY_REVOKED, "user": Event.USER_DISABLED}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event as a line has it. ``at`` is None, and so is the id of a user, where a plain line named it."""
+    """An event read from a line. Plain lines have no ``at``, and name a user without an id."""
 
     event: str
     at: datetime | None = None
@@ -54,7 +54,7 @@ class Entry:
     reason: str = ""
 
     def is_recorded(self) -> bool:
-        """Say whether the audit has this event, or had it before it was pruned: then it is from before the backup."""
+        """Return whether the event is from before the backup: the audit has it, or had it before it was pruned."""
         if self.at is None:
             return False
         oldest = AuditEvent.objects.order_by("at").values_list("at", flat=True).first()
@@ -62,7 +62,7 @@ class Entry:
         return (oldest is not None and self.at < oldest) or subject.filter(event=self.event, at=self.at).exists()
 
     def restore(self) -> None:
-        """Put the event back into the audit, from which a restore has lost it."""
+        """Add the event, which the restore has lost, to the audit again."""
         AuditEvent.objects.create(
             at=self.at or timezone.now(),
             event=self.event,
@@ -75,7 +75,7 @@ class Entry:
         )
 
     def is_about(self, row: models.Model) -> bool:
-        """Say whether a row with the subject's id is the subject, and not another that was given the same id."""
+        """Return whether a row with the subject's id is the subject, and not a later row with the same id."""
         created_at = getattr(row, "created_at", None)
         if self.subject_created_at is not None and created_at is not None:
             return bool(created_at == self.subject_created_at)
@@ -83,18 +83,18 @@ class Entry:
 
 
 def name_of(subject: models.Model) -> str:
-    """Return what the audit calls a subject."""
+    """Return the name of a subject in the audit."""
     return str(getattr(subject, "name", subject))[:254]
 
 
 def write(rows: Iterable[tuple[AuditEvent, models.Model | None]]) -> None:
-    """Log events, each with its subject, once the transaction has committed; a log that fails undoes nothing."""
+    """Log (event, subject) pairs once the transaction has committed. A failing log does not undo it."""
     lines = [line(row, subject) for row, subject in rows]
     transaction.on_commit(lambda: emit(lines), robust=True)
 
 
 def line(row: AuditEvent, subject: models.Model | None) -> dict[str, Any]:
-    """Return what is logged of an event. The client's address and user agent stay in the database."""
+    """Return the fields of an event's line. The client's address and user agent are not logged."""
     created_at = getattr(subject, "created_at", None) if row.event in IDENTIFIED else None
     return {
         "event": row.event,
@@ -110,14 +110,13 @@ def line(row: AuditEvent, subject: models.Model | None) -> dict[str, Any]:
 
 
 def emit(lines: list[dict[str, Any]]) -> None:
-    """Write lines to the log."""
     for extra in lines:
         logger.info("audit", extra=extra)
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many lines of a log are events, and how many are neither the service's own nor plain ones."""
+    """The number of lines that are events, and of lines that are unknown."""
 
     events: int = 0
     unknown: int = 0
@@ -132,7 +131,7 @@ def read(path: str, counts: Counts) -> Iterator[Entry]:
         while text := file.readline(MAX_LINE):
             is_long = len(text) == MAX_LINE and text[-1] != "\n"
             while is_long and (rest := file.readline(MAX_LINE)) and rest[-1] != "\n":
-                pass  # no line of the service is as long
+                pass  # skip the rest of the line
             entry = None if is_long else parse_json(text) or parse_plain(text)
             if entry is not None:
                 counts.events += 1
@@ -142,14 +141,14 @@ def read(path: str, counts: Counts) -> Iterator[Entry]:
 
 
 def is_expected(text: str) -> bool:
-    """Say whether a line that is no event is one that a log of the service has: a request's, say, or an empty one."""
+    """Return whether a line without an event belongs in the service's log, such as a request's or an empty one."""
     return not text.strip() or own_line(text).get("logger", logger.name) != logger.name
 
 
 def own_line(text: str) -> dict[str, Any]:
-    """Return the members of a JSON line of this service, behind what journald, syslog or docker writes before it.
+    """Return the members of a JSON line of this service, after any prefix of journald, syslog or docker.
 
-    They are none for another line.
+    Empty for another line.
     """
     start = text.find("{")
     if start < 0 or TEXT.search(text, 0, start):
@@ -175,7 +174,7 @@ def parse_plain(text: str) -> Entry | None:
 
 def parse_json(text: str) -> Entry | None:
     """Return the event of a line of this service's log, or None for another line."""
-    if f'"{logger.name}"' not in text:  # most lines are of requests, and a log is long
+    if f'"{logger.name}"' not in text:  # a fast test, since most lines are of requests
         return None
     found = own_line(text)
     texts = ("event", "subject_type", "subject_name", "actor_name", "request_id", "reason")

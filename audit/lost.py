@@ -1,4 +1,4 @@
-"""What a restored database has lost: the last word of a log on each thing that was ended, disabled or taken away."""
+"""Finds in a log what was revoked, ended or disabled, and what a restored database may have lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from audit.events import Event
 from audit.journal import Entry
 
-# What an event is about, where that does not depend on its reason: of two events the later one counts.
+# The aspect of the subject that an event changes. Of two events on one aspect the later one counts.
 ASPECTS = {
     Event.KEY_REVOKED: "revoked",
     Event.KEY_REVOKED_LEAK: "revoked",
@@ -24,7 +24,7 @@ ASPECTS = {
     Event.ROLE_DELETED: "deleted",
     Event.SCOPE_DELETED: "deleted",
 }
-# The columns that a change may name, by what is void where the change is lost: what they became is in no log.
+# The aspects of changed columns. Their new values are not logged.
 CHANGED = {
     Event.KEY_CHANGED: {"scope": "limits", "allowed_ips": "limits"},
     Event.USER_CHANGED: {
@@ -37,12 +37,12 @@ CHANGED = {
     Event.ROLE_CHANGED: {"permissions": "permissions"},
 }
 GRANT = re.compile(r"(?:\S+ )?(no longer grants|grants) (\S+)")
-GIVEN = {Event.KEY_ENABLED, Event.USER_ENABLED, Event.ROLE_GRANTED}
+GRANTING = {Event.KEY_ENABLED, Event.USER_ENABLED, Event.ROLE_GRANTED}
 Lost = dict[tuple[str, object, object, str], Entry]
 
 
-def last_words(entries: Iterable[Entry]) -> list[tuple[str, Entry]]:
-    """Return (aspect, entry) for whatever the entries say last was ended, disabled, changed or taken away."""
+def latest_revocations(entries: Iterable[Entry]) -> list[tuple[str, Entry]]:
+    """Return (aspect, entry) for each aspect whose last entry ended, disabled, changed or revoked it."""
     found: Lost = {}
     for entry in entries:
         identity = entry.subject_created_at or entry.subject_name
@@ -51,14 +51,14 @@ def last_words(entries: Iterable[Entry]) -> list[tuple[str, Entry]]:
             known = found.get(key)
             if known is None or known.at is None or (entry.at is not None and entry.at >= known.at):
                 found[key] = entry
-    return [(key[-1], entry) for key, entry in found.items() if not gives(entry)]
+    return [(key[-1], entry) for key, entry in found.items() if not is_grant(entry)]
 
 
 def aspects(entry: Entry) -> set[str]:
-    """Return what an event is about; nothing for one that takes nothing away from anybody."""
+    """Return the aspects that an event changes; none for an event that revokes nothing."""
     try:
         event = Event(entry.event)
-    except ValueError:  # of another version
+    except ValueError:  # from another version
         return set()
     if event in (Event.ROLE_GRANTED, Event.ROLE_REVOKED):
         return {f"role {entry.reason}"}
@@ -72,7 +72,7 @@ def aspects(entry: Entry) -> set[str]:
     return {ASPECTS[event]} if event in ASPECTS else set()
 
 
-def gives(entry: Entry) -> bool:
-    """Say whether an event gave what another could have taken away."""
+def is_grant(entry: Entry) -> bool:
+    """Return whether an event grants or enables something."""
     grant = GRANT.fullmatch(entry.reason) if entry.event == Event.ROLE_CHANGED else None
-    return entry.event in GIVEN or (grant is not None and grant[1] == "grants")
+    return entry.event in GRANTING or (grant is not None and grant[1] == "grants")

@@ -1,4 +1,4 @@
-"""The record of security events: rows are added and never changed; the database itself holds that by triggers."""
+"""The record of security events. Rows are never changed; triggers in the database enforce that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from audit.events import Event
 
 
 class AuditEvent(models.Model):
-    """One event. Who and what are kept as they were called then, without foreign keys: a record outlives them."""
+    """One event. Actor and subject are stored by name, without foreign keys: the event outlives them."""
 
     at = models.DateTimeField(default=timezone.now)
     event = models.CharField(max_length=40, choices=[(event.value, event.value) for event in Event])
@@ -24,7 +24,7 @@ class AuditEvent(models.Model):
     user_agent = models.CharField(max_length=200, default="")
     request_id = models.CharField(max_length=128, default="")
     reason = models.CharField(max_length=200, default="")
-    # What may be recorded once a minute only names its minute here; NULL for what is recorded each time.
+    # A key that is unique within a minute, for events that are recorded once a minute; NULL for others.
     once = models.CharField(max_length=150, null=True, unique=True)  # noqa: DJ001  NULLs do not collide, "" would
 
     class Meta:
@@ -39,9 +39,9 @@ class AuditEvent(models.Model):
 
 
 class Retention(models.Model):
-    """The one way out of the record: storing a row deletes the events from before it, and is recorded as an event.
+    """Deletes events: inserting a row deletes the events before it and records that as an event.
 
-    Triggers do both, and take the row away again within the statement; nothing younger than a day goes.
+    Triggers do both, and remove the row within the statement. They keep everything younger than a day.
     """
 
     before = models.DateTimeField()

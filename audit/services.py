@@ -1,4 +1,4 @@
-"""Writing the record, and the one way out of it."""
+"""Every write to the audit."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from audit.events import Event
 from audit.models import AuditEvent, Retention
 from authsvc.request.context import NONE, current
 
-COMMAND = "manage.py"  # the actor of what no request asked for
-REMEMBERED = 10_000  # throttled events that a process knows it has written
+COMMAND = "manage.py"  # the actor outside of requests
+REMEMBERED = 10_000  # throttled events that a process remembers
 
 
 def record(
     event: Event, *, actor: models.Model | None = None, subject: models.Model | None = None, reason: str = ""
 ) -> None:
-    """Add one event. Call it inside the transaction of the change that it tells of.
+    """Add one event. Call it in the transaction of the change.
 
-    The client's address, user agent and request id come from the request that is being answered.
+    The client's address, user agent and request id come from the current request.
     """
     row = build(event, actor=actor, subject=subject, reason=reason)
     row.save(force_insert=True)
@@ -44,8 +44,8 @@ def record_all(
 def record_once_a_minute(event: Event, *, subject: models.Model, reason: str) -> None:
     """Add an event, at most one a minute for each subject, reason and address, over all processes.
 
-    For refusals, which a client can cause as often as it likes. Call it outside the transaction that the refusal
-    rolls back. The database's unique constraint decides; what this process has written it does not even try again.
+    For rejections, of which a client can cause any number. Call it outside the transaction that the rejection rolls
+    back. A unique constraint decides; this process does not repeat what it has written.
     """
     row = build(event, subject=subject, reason=reason)
     row.once = f"{event}/{row.subject_id}/{reason}/{row.address}/{row.at:%Y-%m-%dT%H:%M}"
@@ -58,7 +58,7 @@ def record_once_a_minute(event: Event, *, subject: models.Model, reason: str) ->
 def build(
     event: Event, *, actor: models.Model | None = None, subject: models.Model | None = None, reason: str = ""
 ) -> AuditEvent:
-    """Return an event of now, not yet stored."""
+    """Return an unsaved event with the current time and request."""
     context = current.get()
     address = context.address
     return AuditEvent(
@@ -76,15 +76,15 @@ def build(
 
 
 def printable(text: str) -> str:
-    """Return a text without the characters that PostgreSQL cannot store or a terminal would obey."""
+    """Return a text without the characters that PostgreSQL cannot store or that control a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def prune(*, older_than: timedelta, now: datetime | None = None) -> int:
-    """Delete the events older than a time, of a day at least, and return how many they were.
+    """Delete the events older than ``older_than``, a day at least, and return how many.
 
-    The database does it and writes the event that tells of it, by the triggers of Retention: whoever else inserts a
-    row there leaves the same trace. Raises DatabaseError for less than a day.
+    The triggers of Retention delete them and write the event, also for a row that is inserted by other means. Raises
+    DatabaseError for less than a day.
     """
     before = (now or timezone.now()) - older_than
     with transaction.atomic():
@@ -97,7 +97,7 @@ def prune(*, older_than: timedelta, now: datetime | None = None) -> int:
 
 
 class Recent:
-    """The last things added, so many; thread safe."""
+    """The last ``size`` items that were added. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self.size, self.lock, self.items = size, Lock(), OrderedDict[Any, None]()
@@ -106,7 +106,7 @@ class Recent:
         return item in self.items
 
     def add(self, item: Any) -> bool:
-        """Add an item, forget the oldest where there are too many, and say whether it was there."""
+        """Add an item, drop the oldest beyond ``size``, and return whether it was present."""
         with self.lock:
             known = item in self.items
             self.items[item] = None

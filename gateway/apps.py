@@ -1,4 +1,4 @@
-"""The app of what other services call."""
+"""The gateway app."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""An API key in the places where OAuth clients put their credentials. One query."""
+"""Authenticates API keys sent as OAuth client credentials, with one query."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def client_credentials(request: Request) -> dict[str, str]:
 
 
 def check_client(request: Request) -> None:
-    """Reject credentials that contradict each other. None is verified here, so the answer reveals nothing of them.
+    """Reject contradicting credentials, before any is verified.
 
     Raises ValidationError for more than one method of authentication (RFC 6749, section 2.3), for another
     ``client_id`` than that of HTTP Basic, and for another ``subject_token`` than the client's own key. Raises

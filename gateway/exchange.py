@@ -1,4 +1,4 @@
-"""A key for a token: what a key may do, or less, for five minutes, in a form that others verify by themselves."""
+"""Exchanges a key for a token of five minutes, which other services can verify themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  RF
 
 
 class ExchangedToken(NamedTuple):
-    """What an exchange hands out (RFC 6749, section 5.1)."""
+    """The result of an exchange (RFC 6749, section 5.1)."""
 
     access_token: str
     expires_in: int
@@ -33,18 +33,18 @@ class ExchangedToken(NamedTuple):
 class KeyToken(AccessToken):
     """An access token that a key was exchanged for: ``client_id`` is the key's id, ``sub`` its owner's.
 
-    ``secret_id`` names the secret that was used and ``bind`` is a hash of it, so that the token ends with that secret.
-    Those who verify it by themselves may not notice for its lifetime that the key has ended.
+    ``secret_id`` is the secret that was used and ``bind`` a hash of it, so the token ends with that secret. Services
+    that verify it offline may accept it until it expires.
     """
 
     lifetime = EXCHANGED_LIFETIME
 
 
 def exchange(*, key: APIKey, now: datetime, scope: str | None = None, audience: str = "") -> ExchangedToken:
-    """Return a token for a key that has just been let in, its owner's scopes narrowed to the key's.
+    """Return a token for an authenticated key.
 
-    ``scope`` is a part of what the key may do, space separated, all of it when None. The token ends with the key or the
-    secret that was used, if that is sooner. Raises ValidationError on ``scope`` (RFC 6749, section 5.2).
+    ``scope`` is a space-separated part of the key's scopes, and None all of them. The token expires no later than the
+    key and the secret that was used. Raises ValidationError on ``scope`` (RFC 6749, section 5.2).
     """
     held = key.owner.scopes
     wanted = held if scope is None else frozenset(scope.split())
@@ -80,7 +80,7 @@ def verify_key_token(token: AccessToken, now: datetime) -> User:
 
 
 def key_for_token(token: AccessToken) -> APIKey:
-    """Return the key that a token was given for, with the secret that was used, in whatever state.
+    """Return the key that was exchanged for a token, in any state, with the secret that was used.
 
     Raises InvalidCredential.
     """
@@ -88,6 +88,6 @@ def key_for_token(token: AccessToken) -> APIKey:
     key = key_by_secret_id(named[-1])
     if key is None or (key.owner.pk, key.pk, key.secret.pk) != named:
         raise InvalidCredential("key unknown", scheme=token.scheme)
-    if not bindings.is_bound(token, key.secret.binding):  # the ids were given out again after a restore
+    if not bindings.is_bound(token, key.secret.binding):  # the ids were assigned again after a restore
         raise InvalidCredential("another secret", scheme=token.scheme)
     return key

@@ -34,7 +34,7 @@ from authsvc.problems import (
 )
 
 PATH = "/auth/verify"
-# Another path, so that a slash too many does not make requirements a client's word.
+# Another path, so that an extra slash does not let the client choose the requirements.
 PREFIX = "/auth/verify-prefix/"
 CHALLENGES = (BEARER_CHALLENGE, KEY_CHALLENGE)
 REQUIREMENTS = {"scope", "role", "audience"}
@@ -42,10 +42,10 @@ Who = tuple[User, AccessToken | APIKey, dict[str, str]]
 
 
 class ForwardAuthMiddleware:
-    """Answers /auth/verify, and /auth/verify-prefix/… for Envoy, before anything that is made for browsers.
+    """Answers /auth/verify, and /auth/verify-prefix/… for Envoy, before the middleware for browsers.
 
-    A gateway calls it over plain HTTP, under whatever Host its client sent, with whatever method and CORS headers: a
-    redirect to https, a 400 for the Host or an answer to a preflight would let through or stop what it must not.
+    Gateways call it over plain HTTP with the Host, method and CORS headers of their clients. A redirect to https, a 400
+    for the Host or a response to a preflight would be a wrong verdict.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -56,18 +56,18 @@ class ForwardAuthMiddleware:
         if path == PATH:
             return closed(request, verify(request, request.META.get("QUERY_STRING", "")))
         if path.startswith(PREFIX):
-            # Envoy appends the path and query of its client, whose word counts nothing here.
+            # Envoy appends the path and query of its client, which are not trusted.
             return closed(request, verify(request, ""))
         return self.get_response(request)
 
 
 def verify(request: HttpRequest, query: str) -> HttpResponse:
-    """Answer by status and headers alone; the body of the request is not read."""
-    request.route = PATH  # type: ignore[attr-defined]  # for whoever tells of the request
+    """Respond with a status and headers; the body of the request is not read."""
+    request.route = PATH  # type: ignore[attr-defined]  # for logs and metrics
     try:
         wanted = requirements(query)
         user, credential, headers = identify(request.META, wanted.get("audience", [""])[0])
-        request.user, request.auth = user, credential  # type: ignore[attr-defined]  # as DRF notes them
+        request.user, request.auth = user, credential  # type: ignore[attr-defined]  # as DRF sets them
         if not (user.scopes.issuperset(wanted.get("scope", ())) and {*user.roles}.issuperset(wanted.get("role", ()))):
             permission_refused.send(sender=None, credential=credential)
             return problem(403, NOT_GRANTED)
@@ -77,7 +77,7 @@ def verify(request: HttpRequest, query: str) -> HttpResponse:
 
 
 def requirements(query: str) -> dict[str, list[str]]:
-    """Return what a query requires. Raises ValidationError for an unknown name: a typo must not be an open door."""
+    """Return what a query requires. Raises ValidationError for an unknown name: a typo must not grant access."""
     if not query:
         return {}
     wanted = parse_qs(query, keep_blank_values=True, max_num_fields=100)
@@ -90,9 +90,9 @@ def requirements(query: str) -> dict[str, list[str]]:
 
 
 def identify(meta: dict[str, Any], audience: str) -> Who:
-    """Return who comes with a request, by what, and the headers of a rate limit; the token counts where both come.
+    """Return the user, the credential and the headers of its rate limit; with both credentials, the token counts.
 
-    Raises NotAuthenticated where neither does, and what verification raises.
+    Raises NotAuthenticated without a credential, and what verification raises.
     """
     encoded = bearer(meta.get("HTTP_AUTHORIZATION", ""))
     if encoded is not None:
@@ -106,10 +106,10 @@ def identify(meta: dict[str, Any], audience: str) -> Who:
 
 
 def identity(user: User, credential: AccessToken | APIKey) -> dict[str, str]:
-    """Return the headers that say who it is.
+    """Return the identity headers.
 
-    All of them, so that a gateway which copies them overwrites each one that its client sent. ASCII without control
-    characters; what is beyond is percent-encoded in UTF-8 (RFC 3986, section 2.1).
+    All are always present, so that a gateway overwrites each one that its client sent. They are ASCII without control
+    characters; other characters are percent-encoded in UTF-8 (RFC 3986, section 2.1).
     """
     key_id = credential.pk if isinstance(credential, APIKey) else credential.get("client_id", "")
     return {
@@ -123,7 +123,6 @@ def identity(user: User, credential: AccessToken | APIKey) -> dict[str, str]:
 
 
 def refusal(error: Exception) -> HttpResponse:
-    """Return the answer to what was raised."""
     if isinstance(error, NotAuthenticated | AuthenticationFailed):
         return challenge(error, list(CHALLENGES))
     if isinstance(error, RateLimited):
@@ -136,7 +135,7 @@ def refusal(error: Exception) -> HttpResponse:
 
 
 def closed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """Return an answer that no cache keeps, without a Content-Type where there is no content, and to HEAD no body."""
+    """Return the response with ``no-store``, without a Content-Type where it is empty, and without a body to HEAD."""
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Length"] = str(len(response.content))
     if not response.content:

@@ -1,4 +1,4 @@
-"""What a token or a key is and may do, now (RFC 7662). It only looks: nothing is counted, and no limit is used up."""
+"""Introspects tokens and keys (RFC 7662). It only reads: no use is counted, and no rate limit."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ INACTIVE: dict[str, Any] = {"active": False}  # and nothing more, whatever is wr
 
 
 def introspect(text: str, *, now: datetime) -> dict[str, Any]:
-    """Return what is to be said of a text. Junk falls at a checksum or a signature, before the database is asked."""
+    """Return the introspection of a text. A checksum or a signature rejects junk without a query."""
     if keys.is_well_formed(text):
         return introspect_key(text, now)
-    # First as what it claims to be: a second look costs another verification.
-    looks = (
+    # First as the type that it claims to be: the other type costs a second verification.
+    readers = (
         (introspect_refresh_token, introspect_access_token)
         if is_refresh_token(text)
         else (introspect_access_token, introspect_refresh_token)
     )
-    for look in looks:
+    for read in readers:
         try:
-            return look(text, now)
+            return read(text, now)
         except InvalidCredential:
             continue
     return INACTIVE
 
 
 def introspect_key(text: str, now: datetime) -> dict[str, Any]:
-    """Say what a key is."""
     key = key_by_digest(keys.digest(text))
     if key is None or rejection_reason(key, now):
         return INACTIVE
@@ -57,7 +56,7 @@ def introspect_key(text: str, now: datetime) -> dict[str, Any]:
 
 
 def introspect_access_token(text: str, now: datetime) -> dict[str, Any]:
-    """Say what an access token is, of a session or of a key, whomever it is for. Raises InvalidCredential."""
+    """Introspect an access token of a session or a key, for any audience. Raises InvalidCredential."""
     token = read_access_token(text)
     if "sid" in token:
         session = live_session(token, now)
@@ -78,7 +77,7 @@ def introspect_access_token(text: str, now: datetime) -> dict[str, Any]:
 
 
 def introspect_refresh_token(text: str, now: datetime) -> dict[str, Any]:
-    """Say what a refresh token is: good for one refresh, or nothing. Raises InvalidCredential."""
+    """Introspect a refresh token; a spent one is inactive. Raises InvalidCredential."""
     token = read_refresh_token(text)
     session = live_session(token, now)
     if not is_unspent(token.digest, session):
@@ -89,12 +88,12 @@ def introspect_refresh_token(text: str, now: datetime) -> dict[str, Any]:
 
 
 def common_claims(token: Any) -> dict[str, Any]:
-    """Return the claims that an answer repeats."""
+    """Return the claims that a response repeats."""
     return {claim: token[claim] for claim in ("exp", "iat", "sub", "iss", "jti")}
 
 
 def usable_key(token: AccessToken, now: datetime) -> APIKey:
-    """Return the key of an exchanged token. Raises InvalidCredential where it is not good any more."""
+    """Return the key of an exchanged token. Raises InvalidCredential where the key would be rejected."""
     key = key_for_token(token)
     if rejection_reason(key, now):
         raise InvalidCredential("key ended", scheme=token.scheme)

@@ -1,4 +1,4 @@
-"""How OAuth clients read an error: RFC 6749, section 5.2, beside the problem document."""
+"""Adds the error format of OAuth (RFC 6749, section 5.2) to problem documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authsvc.problems import BAD_CREDENTIAL
 from authsvc.request.authorization import credentials
 from gateway.authentication import check_client, client_credentials, is_form, subject_token
 
-# Codes of field errors that are OAuth's own; every other one is an invalid_request.
+# Codes of field errors that OAuth defines; every other one is an invalid_request.
 FIELD_CODES = {"unsupported_grant_type", "invalid_scope"}
 STATUS_CODES = {
     401: "invalid_client",
@@ -48,7 +48,6 @@ class OAuthView(ApiView):
 
 
 def error_code(problem: dict[str, Any], exc: Exception, request: Request) -> str:
-    """Return the ``error`` of a problem."""
     if isinstance(exc, AuthenticationFailed) and problem["detail"] == BAD_CREDENTIAL:
         if credentials(request.META.get("HTTP_AUTHORIZATION", ""), "bearer") is not None:
             return "invalid_token"  # RFC 6750, section 3.1

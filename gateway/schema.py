@@ -1,4 +1,4 @@
-"""What /openapi.json says of what other services call."""
+"""The OpenAPI descriptions of the gateway's routes."""
 
 from __future__ import annotations
 

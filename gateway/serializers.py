@@ -1,4 +1,4 @@
-"""The bodies of what other services call, in and out."""
+"""The request and response bodies of the gateway."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ AUDIENCE = "An audience has 1 to 200 printable ASCII characters and no spaces."
 
 
 class OpaqueField(StrictCharField):
-    """A text exactly as it was sent: junk is something to tell of here, not a mistake that fails a batch."""
+    """A text exactly as it was sent: junk is an inactive token, not an error that fails a batch."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_blank=True, trim_whitespace=False, **options)
@@ -23,7 +23,7 @@ class OpaqueField(StrictCharField):
 
 
 class IntrospectRequest(StrictSerializer):
-    """RFC 7662, section 2.1; or many at once, as JSON."""
+    """RFC 7662, section 2.1, or a batch as JSON."""
 
     token = OpaqueField(required=False, help_text="A token or an API key.")
     token_type_hint = OpaqueField(required=False, help_text="Accepted and not needed.")
@@ -35,7 +35,7 @@ class IntrospectRequest(StrictSerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Ask for one of the two."""
+        """Require exactly one of the two."""
         if "token" in attrs and "tokens" in attrs:
             message = "Send token or tokens, not both."
             raise serializers.ValidationError({"token": [message]}, code="exclusive")

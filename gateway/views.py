@@ -1,4 +1,4 @@
-"""What other services call with a body: introspection and exchange. Forward auth is in forward_auth.py."""
+"""Introspection and exchange. Forward auth is in forward_auth.py."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def keep_parameters(request: Request, names: Collection[str]) -> None:
 
 
 def grant_of(request: Request) -> str | None:
-    """Return the grant of a form, None for JSON; keep of the form what ExchangeRequest knows.
+    """Return the grant of a form, None for JSON, and remove the parameters that ExchangeRequest does not have.
 
-    Raises ValidationError on ``grant_type``, and on what a token exchange lacks or asks for in vain.
+    Raises ValidationError on ``grant_type`` and on the parameters of a token exchange.
     """
     if not isinstance(request.data, Form):
         return None

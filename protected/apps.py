@@ -1,10 +1,10 @@
-"""The demo."""
+"""The protected app."""
 
 from django.apps import AppConfig
 
 
 class ProtectedConfig(AppConfig):
-    """One small view for each way to guard one."""
+    """Demo views, one for each policy."""
 
     name = "protected"
     verbose_name = "Protected demo routes"

@@ -1,4 +1,4 @@
-"""What /openapi.json says of the routes under /protected."""
+"""The OpenAPI descriptions of the routes under /protected."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from authsvc.api.openapi import example, problems
 
 
 class UserGreeting(serializers.Serializer[Any]):
-    """For somebody with a token."""
+    """The response to a token."""
 
     message = serializers.CharField()
     user = serializers.CharField(help_text="Username.")
@@ -17,7 +17,7 @@ class UserGreeting(serializers.Serializer[Any]):
 
 
 class ServiceGreeting(serializers.Serializer[Any]):
-    """For somebody with a key."""
+    """The response to a key."""
 
     message = serializers.CharField()
     service = serializers.CharField(help_text="The key's name.")
@@ -25,7 +25,7 @@ class ServiceGreeting(serializers.Serializer[Any]):
 
 
 class Greeting(serializers.Serializer[Any]):
-    """For either; `user` or `service` says which."""
+    """The response to either, with `user` or `service`."""
 
     message = serializers.CharField()
     user = serializers.CharField(required=False)

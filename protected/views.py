@@ -1,4 +1,4 @@
-"""How a view is guarded: name the credentials it accepts, and what it asks of whoever comes with one."""
+"""How to protect a view: declare the credentials that it accepts and the permissions that it requires."""
 
 from rest_framework.request import Request
 
@@ -34,7 +34,7 @@ class ServiceView(ApiView):
 
 
 class AnyView(ApiView):
-    """For both; where both credentials come, the token counts, because it is asked first."""
+    """For both. With both credentials the token counts, because its authenticator comes first."""
 
     authentication_classes = (JWTAuthentication, APIKeyAuthentication)
     permission_classes = (IsUser | IsService,)
@@ -45,7 +45,7 @@ class AnyView(ApiView):
 
 
 class AdminView(ApiView):
-    """For people with the role admin. A key does not carry its owner's roles: what it may do is its scopes alone."""
+    """For people with the role admin. A key has scopes and never its owner's roles."""
 
     authentication_classes = (JWTAuthentication,)
     permission_classes = (IsUser & HasRole("admin"),)
@@ -67,7 +67,6 @@ class ReportsView(ApiView):
 
 
 def greeting(request: Request) -> dict[str, str]:
-    """Return who was let in, and by what."""
     if isinstance(request.auth, APIKey):
         name = request.auth.name
         return {"message": f"Hello, service {name}.", "service": name, "auth_method": "api_key"}

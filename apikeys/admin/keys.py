@@ -1,4 +1,4 @@
-"""The operator's view of keys: look, search, disable, rotate, revoke. A secret is not here to be shown."""
+"""The console's pages of keys: list, search, disable, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLOURS = {"active": "success", "expired": "warning", "disabled": "warning", "re
 
 
 def find_key(text: str) -> APIKey | None:
-    """Return the key that a text is, or that a token in date was exchanged for, in whatever state; or None."""
+    """Return the key, in any state, of a plaintext or of an unexpired token that it was exchanged for, or None."""
     if keys.is_well_formed(text):
         return queries.key_by_digest(keys.digest(text))
     try:
@@ -58,13 +58,13 @@ class SecretsOfKey(ReadOnly, TabularInline):
 
 @admin.register(APIKey)
 class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
-    """Read only apart from its actions; what is revoked stays revoked."""
+    """Read only apart from its actions; a revocation is permanent."""
 
     list_display = ("name", "shown_prefix", "owner", "shown_status", "created_at", "expires_at", "last_used_at")
     list_display_links = ("name", "shown_prefix")
     list_filter = (StatusFilter, ExpiryFilter, "is_enabled", "owner__is_service")
     list_select_related = ("owner",)
-    search_fields = ("name",)  # so that there is a box; queries.search says what is searched
+    search_fields = ("name",)  # shows the search box; queries.search does the search
     search_help_text = "Name, owner, or the first characters of the key"
     ordering = ("-id",)
     fieldsets = (
@@ -89,7 +89,7 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: APIKeyQuerySet, search_term: str
     ) -> tuple[APIKeyQuerySet, bool]:
-        """Return the keys that every word is true of; none of them twice."""
+        """Return the keys that match every word, without duplicates."""
         for word in search_words(search_term):
             queryset = queries.search(queryset, word)
         return queryset, False
@@ -99,7 +99,7 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
         return APIKey.objects.filter(name=text).exists() or User.objects.known_as(text).exists()
 
     def shorten(self, text: str) -> str:
-        """Return a search with no more of a key than is shown of it."""
+        """Return a search term with keys cut to their prefix."""
         start = f"{settings.API_KEY_PREFIX}_"
         shown = len(start) + keys.SHOWN_LENGTH
         return " ".join(word[:shown] if word.startswith(start) else word for word in text.split())
@@ -129,12 +129,11 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
 
     @display(description="Latest events")
     def shown_events(self, key: APIKey) -> str:
-        """What the audit has of the key."""
+        """The key's latest audit events."""
         events = AuditEvent.objects.filter(subject_type="apikey", subject_id=key.pk).order_by("-id")[:SHOWN_EVENTS]
         return render_to_string("apikeys/events.html", {"events": events})
 
     def key_or_404(self, request: HttpRequest, object_id: str) -> APIKey:
-        """Return the key of an action's address."""
         key: APIKey | None = self.get_object(request, object_id)
         if key is None:
             raise Http404
@@ -169,7 +168,7 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
     def confirm_and_revoke(
         self, request: HttpRequest, keys: Sequence[APIKey], back: str, action: str = ""
     ) -> HttpResponse:
-        """Return the confirmation page, or do what it confirms and go back to where the operator was."""
+        """Return the confirmation page; after the confirmation, revoke and redirect to ``back``."""
         reason, error = request.POST.get("reason", ""), ""
         if request.method == "POST" and "confirm" in request.POST:
             try:
@@ -182,7 +181,7 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
         return self.page(request, "apikeys/revoke.html", 400 if error else 200, title="Revoke API keys", **context)
 
     def page(self, request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
-        """Return a page of the console that no cache may keep."""
+        """Return a page of the console with ``no-store``."""
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
         response = render(request, template, context, status=status)
         response.headers["Cache-Control"] = "no-store"
@@ -190,7 +189,7 @@ class APIKeyAdmin(RotationPages, ReadOnly, Large, ConsoleAdmin):
 
     @transaction.atomic
     def revoke(self, request: HttpRequest, keys: Sequence[APIKey], reason: str) -> None:
-        """Revoke keys, note each in the admin's history, and say how many it were."""
+        """Revoke keys, log each in the admin's history, and show how many."""
         ended = [key for key in keys if services.revoke_key(key=key, reason=reason, actor=user_of(request))]
         for key in ended:
             self.log_change(request, key, f"Revoked. {reason}".strip())

@@ -1,4 +1,4 @@
-"""The pages that replace a key's secret: a question, the one showing of the new one, and a mail to its owner."""
+"""The pages that rotate a key: confirmation, the new secret shown once, and a mail that asks the owner."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RotationPages:
         return response
 
     def rotation_page(self, request: HttpRequest, key: APIKey, error: str = "", status: int = 200) -> HttpResponse:
-        """Return the question. It names the secret that it is about, so that sending it twice rotates once."""
+        """Return the confirmation page. It has the current secret's id, so that submitting it twice rotates once."""
         in_force = Secret.objects.filter(api_key=key, retires_at=None).values_list("pk", flat=True).first()
         context: dict[str, Any] = {"key": key, "back": page_of(key), "title": "Rotate an API key", "error": error}
         context["overlap"] = request.POST.get("overlap", str(services.OVERLAP)).strip()
@@ -72,7 +72,7 @@ class RotationPages:
         return response
 
     def secret_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show a new secret to the operator who has just made it, once."""
+        """Show a new secret once, to the operator who created it."""
         key = self.key_or_404(request, object_id)
         if not self.has_rotate_permission(request, object_id):
             raise PermissionDenied
@@ -112,6 +112,6 @@ def page_of(key: APIKey) -> str:
 
 
 def parse_number(text: str) -> int:
-    """Return a whole number that was typed, or one that is out of every range."""
+    """Return a number that was typed, or -1, which no field accepts."""
     found = parse_id(text.strip())
     return -1 if found is None else found

@@ -18,7 +18,7 @@ from accounts.models import User
 from apikeys import services as keys
 from audit import journal, services
 from audit.events import Event
-from audit.lost import last_words
+from audit.lost import latest_revocations
 from audit.models import AuditEvent
 from authsvc.telemetry import logs
 from tests.factories import make_key
@@ -271,7 +271,7 @@ def test_of_events_on_one_thing_the_last_counts_whatever_their_order(tmp_path: P
         {**entry_of(Event.USER_CHANGED, alice), "event": "user:of_another_version"},
     ]
     for ordered in (lines, lines[::-1]):
-        assert sorted(aspect for aspect, _ in last_words(read(tmp_path / "log", *ordered))) == [
+        assert sorted(aspect for aspect, _ in latest_revocations(read(tmp_path / "log", *ordered))) == [
             "grant files:read",
             "role reporter",
         ]

@@ -35,7 +35,7 @@ class Command(SentenceCommand):
 
 
 def lines(report: Report, *, dry_run: bool) -> list[str]:
-    """Return a report as text: a sentence, then a section for each list that has something in it."""
+    """Return a report as lines of text, with a section for each of its lists."""
     found = [
         *(["Dry run: nothing was changed."] if dry_run else []),
         f"Ended {report.sessions} sessions and {report.console_sessions} console sessions; mailed links are void.",

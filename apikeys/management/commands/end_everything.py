@@ -9,7 +9,7 @@ from authsvc.commands import SentenceCommand
 
 
 class Command(SentenceCommand):
-    """End all that a user has."""
+    """Revoke a user's keys and end the user's sessions."""
 
     help = "Revoke every API key of a user for good, end all sessions, and void mailed links and console sessions."
 

@@ -27,7 +27,7 @@ class Command(SentenceCommand):
         parser.add_argument("--expires-in-days", metavar="N", help="default: API_KEY_EXPIRE_DAYS")
         parser.add_argument("--json", action="store_true", help="print the whole new key as JSON")
 
-    @transaction.atomic  # a key that cannot be issued, or shown, leaves nothing behind: no service account either
+    @transaction.atomic  # a key that cannot be issued or shown leaves nothing behind, no service account either
     def handle(self, *args: Any, **options: Any) -> None:
         owner = self.owner(options)
         days = options["expires_in_days"]
@@ -42,7 +42,7 @@ class Command(SentenceCommand):
         self.tell(f"Issued key {key.pk} ({key.name}) for {owner}; it expires {body['expires_at']}.")
 
     def owner(self, options: dict[str, Any]) -> User:
-        """Return whose the key will be. Raises CommandError."""
+        """Return the owner of the new key. Raises CommandError."""
         if options["service"] is not None:
             if not options["service"].strip():
                 raise CommandError("--service must be the name of an account, not empty.")

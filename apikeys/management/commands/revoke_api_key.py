@@ -32,12 +32,12 @@ class Command(SentenceCommand):
 
 
 def find_by_plaintext(source: str) -> APIKey:
-    """Return the key whose plaintext is on standard input. Raises CommandError, which never repeats it."""
+    """Return the key whose plaintext is on standard input. Raises CommandError, which does not repeat it."""
     if source != "-":
         raise CommandError("A key on the command line can be read by others: give --key - and the key on stdin.")
     try:
         text = sys.stdin.readline().strip()
-    except UnicodeDecodeError:  # no key has bytes that are no text
+    except UnicodeDecodeError:  # not UTF-8, so not a key
         text = ""
     key = key_by_digest(keys.digest(text)) if keys.is_well_formed(text) else None
     if key is None:

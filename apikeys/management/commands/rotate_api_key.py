@@ -21,7 +21,7 @@ class Command(SentenceCommand):
         parser.add_argument("id", metavar="ID", help="the key's id")
         parser.add_argument("--overlap", metavar="SECONDS", help="how long the old secret lives on; default: a day")
 
-    @transaction.atomic  # a secret that cannot be shown is not the key's
+    @transaction.atomic  # a secret that cannot be shown is rolled back
     def handle(self, *args: Any, **options: Any) -> None:
         key, given = find_key(options["id"]), options["overlap"]
         overlap = services.OVERLAP if given is None else whole_number("--overlap", given)
@@ -35,7 +35,7 @@ class Command(SentenceCommand):
 
 
 def end_of_the_old(key: APIKey) -> str:
-    """Say when the outgoing secret of a key that has just been rotated ends: with the overlap, or with its own life."""
+    """Return when the outgoing secret of a key ends, as a phrase; the key's old expiry may come before the overlap."""
     new, old = key.secrets.order_by("-id")[:2]
     seconds = ((old.retires_at or new.created_at) - new.created_at).total_seconds()
     return f"ends in {int(seconds)} seconds" if seconds > 0 else "has ended"

@@ -11,12 +11,14 @@ from authsvc.commands import SentenceCommand, whole_number
 
 
 class Command(SentenceCommand):
-    """Delete old events: the only way out of the record, and an event itself."""
+    """Delete old audit events."""
 
-    help = "Delete audit events older than so many days. That it was done is recorded."
+    help = "Delete audit events older than DAYS days. The deletion is itself an event."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than", required=True, metavar="DAYS", help="keep what is younger (1 to 36500)")
+        parser.add_argument(
+            "--older-than", required=True, metavar="DAYS", help="keep events younger than this (1 to 36500)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         days = whole_number("--older-than", options["older_than"])
