@@ -121,7 +121,7 @@ def codes() -> set[str]:
             called = ast.unparse(node.func).rpartition(".")[2]
             given = [word.value for word in node.keywords if word.arg == "code"]
             given += [value for value in (names.get("code"),) if value is not None and called == "ValidationError"]
-            given += node.args[1:2] if called in {"ErrorDetail", "invalid"} else []
+            given += node.args[1:2] if called in {"ErrorDetail", "field_error"} else []
             given += node.args[:1] if called == "link_error" else []
             found |= {text[0] for value in given for text in texts(value) if len(text) == 1}
     for kind in problems.ProblemException.__subclasses__():
