@@ -28,7 +28,7 @@ from tests.flows.conftest import PASSWORD, ROOT, free_port
 GUIDE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 SECTION = GUIDE.partition("## From an empty Debian to a login\n")[2].partition("\n## ")[0]
 BLOCKS = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
-PROJECT = ("authsvc", "accounts", "apikeys", "audit", "gateway", "protected", "deploy", "staticfiles")
+PROJECT = ("authsvc", "accounts", "apikeys", "audit", "gateway", "protected", "console", "deploy", "staticfiles")
 FILES = ("gunicorn.conf.py", "manage.py", "requirements.txt")
 POSTGRESQL = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 

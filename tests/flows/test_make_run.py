@@ -19,7 +19,7 @@ import pytest
 from tests.flows.conftest import ROOT, eventually, free_port
 
 PROJECT = ("authsvc", "gunicorn.conf.py", "manage.py", "Makefile", "requirements.txt", ".env.example")
-APPS = ("staticfiles", "accounts", "apikeys", "audit", "gateway", "protected")
+APPS = ("staticfiles", "accounts", "apikeys", "audit", "gateway", "protected", "console")
 PYTHON = f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n"
 
 

@@ -30,6 +30,7 @@ APPS = (
     "audit",
     "gateway",
     "protected",
+    "console",
     "gunicorn.conf.py",
     "manage.py",
 )
