@@ -44,6 +44,26 @@ class Response(HttpResponse):
             del self.headers["Content-Type"]
 
 
+class ApiRequest(Request):
+    """DRF's request, which asks itself for attributes that it has not, and only then the HttpRequest.
+
+    What each request is asked for is at hand; private attributes are never the HttpRequest's.
+    """
+
+    def __init__(self, request: HttpRequest, **made: Any) -> None:
+        super().__init__(request, **made)
+        self.META, self.method = request.META, request.method
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+    def authenticate(self) -> None:
+        """Note who comes by what. Raises what the authenticators raise."""
+        self._authenticate()
+
+
 class ApiView(APIView):
     """A view without OPTIONS, which is CORS's and answered before."""
 
@@ -89,9 +109,9 @@ class ApiView(APIView):
         """Return what is asked of whoever comes."""
         return self.permissions
 
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ApiRequest:
         """Return the request as the view sees it."""
-        return Request(
+        return ApiRequest(
             request,
             parsers=self.get_parsers(),
             authenticators=self.get_authenticators(),
@@ -112,6 +132,10 @@ class ApiView(APIView):
         if hasattr(self, method.lower()):
             serializer = self.query_serializers.get(method)
             check_parameters(request.query_params, serializer().fields if serializer else ())
+
+    def perform_authentication(self, request: Any) -> None:
+        """Find out who comes, now and not when somebody asks."""
+        request.authenticate()
 
     def raise_uncaught_exception(self, exc: Exception) -> NoReturn:
         """Let our own failure rise."""

@@ -10,6 +10,7 @@ import orjson
 from gunicorn import util
 
 from authsvc.problems import MEDIA_TYPE, title
+from authsvc.server.worker import Response
 from authsvc.telemetry import metrics
 from authsvc.web.middleware import api_headers
 
@@ -23,8 +24,9 @@ RETRY_AFTER = 5  # seconds
 
 
 def answer_as_the_api_does() -> None:
-    """Replace gunicorn's HTML for unreadable requests, for which it has no setting."""
+    """Replace gunicorn's HTML for unreadable requests, for which it has no setting; name the API's headers to it."""
     util.write_error = write_problem
+    Response.known = frozenset(api_headers().items())
 
 
 def write_problem(client: socket.socket, status: int, reason: str, message: str) -> None:

@@ -9,9 +9,11 @@ import gc
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
-from gunicorn import glogging
+from gunicorn import glogging, util
 from gunicorn.http import wsgi
 
 from authsvc.server.connection import Connection
@@ -23,7 +25,7 @@ LINGER = 2  # milliseconds that a thread waits for a client that has just been a
 
 
 class Worker(SlowClients):
-    """Serves with the classes below, and takes its share of the connections of all processes.
+    """Serves with the classes below.
 
     A thread stays with a connection as long as its client goes on asking and nobody waits for a thread: gunicorn's own
     gives it back to its main thread after each request.
@@ -33,8 +35,8 @@ class Worker(SlowClients):
 
     def init_process(self) -> None:
         """Serve, until told to stop."""
-        # gunicorn has no setting for it.
-        wsgi.Response = Response
+        # gunicorn has no settings for these.
+        wsgi.Response, wsgi.base_environ, util.http_date = Response, environs(self.cfg), http_date
         remember(self.cfg)
         super().init_process()
 
@@ -81,11 +83,29 @@ class Worker(SlowClients):
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # as above
-    """gunicorn's own, which ends the connection where the rest of the request is not waited for."""
+    """Sends an answer that is one piece as one: gunicorn's own sends the head, and then the body."""
+
+    headers_sent: bool
+    # Headers that gunicorn would take as they are; what is here is what the API's answers have in common.
+    known: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, req: Any, sock: Any, cfg: Any) -> None:
         super().__init__(req, sock, cfg)
         self.must_close = getattr(sock, "must_close", False)
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Take an answer's headers. Raises gunicorn's errors for one that cannot be sent."""
+        super().process_headers([pair for pair in headers if pair not in self.known])
+        self.headers += [pair for pair in headers if pair in self.known]
+
+    def write(self, arg: bytes) -> None:
+        """Send a piece of the body, and the head before the first."""
+        if self.headers_sent or self._omits_body or not arg or len(arg) != self.response_length:
+            super().write(arg)
+            return
+        head = "".join((*self.default_headers(), *[f"{name}: {value}\r\n" for name, value in self.headers], "\r\n"))
+        self.headers_sent, self.sent = True, len(arg)
+        util.write(self.sock, head.encode("latin-1") + arg)
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # as above
@@ -93,6 +113,23 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # as above
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         """Write nothing. gunicorn gathers what its line would say even where no handler takes it."""
+
+
+def environs(cfg: Any) -> Callable[[Any], dict[str, Any]]:
+    """Return what makes the part of a request's environment that is the same for all, from one of gunicorn's own."""
+    common = wsgi.base_environ(cfg)
+    return lambda cfg: common.copy()
+
+
+def http_date(timestamp: float | None = None) -> str:
+    """Return a time, or now, as HTTP writes it (RFC 9110, section 5.6.7), worked out once a second."""
+    return date_of(int(time.time() if timestamp is None else timestamp))
+
+
+@lru_cache(maxsize=1)
+def date_of(second: int) -> str:
+    """Return a second since 1970 as HTTP writes it."""
+    return formatdate(second, usegmt=True)
 
 
 def remember(cfg: Any) -> None:

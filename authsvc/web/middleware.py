@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.exception import response_for_exception
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
 from django.middleware.security import SecurityMiddleware
 from django.utils.cache import patch_vary_headers
 
@@ -79,7 +79,7 @@ class ApiMiddleware:
         self.get_response = get_response
         self.views = ViewsMiddleware.views
         self.cors, self.security = CorsMiddleware(self.answer), SecurityMiddleware(self.answer)
-        self.headers = api_headers()
+        self.headers = ResponseHeaders(api_headers())
         self.allowed: dict[str, list[str]] = {}
         self.refused: set[str] = set()  # origins
 
@@ -141,14 +141,14 @@ class ApiMiddleware:
 
     def add_default_headers(self, request: HttpRequest, response: HttpResponse) -> None:
         """Add the headers that an answer has not yet; no Content-Type without content, and no body to HEAD."""
-        if response.has_header("Vary"):
+        present = response.headers._store
+        if "vary" in present:
             patch_vary_headers(response, ("origin",))
-        if not response.streaming:
-            response.headers.setdefault("Content-Length", str(len(response.content)))
-            if not response.content:
-                response.headers.pop("Content-Type", None)
-        for name, value in self.headers.items():
-            response.headers.setdefault(name, value)
+        length = {} if response.streaming else {"content-length": ("Content-Length", str(len(response.content)))}
+        if not (response.streaming or response.content):
+            present.pop("content-type", None)
+        # Django's mapping takes one header at a time, and checks anew what was checked when these were made.
+        response.headers._store = {**self.headers._store, **length, **present}
         if request.method == "HEAD" and not response.streaming:
             response.content = b""  # its length stays (RFC 9110, section 9.3.2)
 

@@ -100,6 +100,17 @@ def test_a_view_that_streams_has_its_request_as_long_as_it_does() -> None:
     assert b"".join(answer.streaming_content) == b"GET/x"
 
 
+def test_what_a_request_has_not_is_djangos_and_what_is_private_is_nobodys() -> None:
+    asked = RequestFactory().get("/x?y=1", headers={"X-More": "1"})
+    asked._private = "the HttpRequest's own"  # type: ignore[attr-defined]
+    AnyView.as_view()
+    request = AnyView().initialize_request(asked)
+    assert (request.path, request.headers["X-More"], request.META, request.method) == ("/x", "1", asked.META, "GET")
+    for name in ("_private", "nothing"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(request, name)
+
+
 def test_a_plain_view_of_drfs_answers_in_the_same_json() -> None:
     class Plain(APIView):
         """A view that is not ours."""

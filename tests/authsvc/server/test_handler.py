@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.urls import get_script_prefix, set_script_prefix
 
 from authsvc.server.handler import Handler, Request
@@ -179,6 +179,17 @@ def test_the_api_answers_what_django_would() -> None:
     djangos = super(Handler, handler).__call__(environ, lambda *words: said.extend(words))
     assert [status, headers, b"".join(answer)] == [*said, b"".join(djangos)]
     assert status == "401 Unauthorized"
+
+
+def test_an_answer_with_cookies_sends_them() -> None:
+    handler, made = Handler(), HttpResponse(b"{}", status=202)
+    made.set_cookie("one", "1", httponly=True)
+    made.set_cookie("two", "2")
+    handler.get_response = lambda request: made  # type: ignore[method-assign]
+    status, headers, _ = got("/protected/any", handler)
+    assert status == "202 Accepted"
+    sent = [value for name, value in headers if name == "Set-Cookie"]
+    assert sent == ["one=1; HttpOnly; Path=/", "two=2; Path=/"]
 
 
 def test_a_page_and_its_files_come_by_djangos_own_way() -> None:

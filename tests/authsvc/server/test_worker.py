@@ -11,13 +11,25 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from gunicorn import util
 from gunicorn.config import Config
 from gunicorn.http import wsgi
+from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 from gunicorn.workers.gthread import ThreadWorker
 
 from authsvc.server import worker as module
 from authsvc.server.connection import Connection
-from authsvc.server.worker import Logger, Response, remember, settle
+from authsvc.server.errors import answer_as_the_api_does, write_problem
+from authsvc.server.worker import (
+    Logger,
+    Response,
+    environs,
+    http_date,
+    remember,
+    settle,
+)
+from authsvc.web.middleware import api_headers
 from tests.authsvc.server.loop import Loop, get, looping, post
 
 ANSWER = b"HTTP/1.1 200 OK"
@@ -154,6 +166,129 @@ def test_the_application_learns_when_its_request_was_complete(loop: Loop, monkey
     assert seen[0]["authsvc.cut_short"] is False
 
 
+class Recorder:
+    """A socket that keeps each piece it is given."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.pieces.append(bytes(data))
+
+
+class Asked:
+    """What a response knows of its request."""
+
+    version = (1, 1)
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+    def should_close(self) -> bool:
+        return False
+
+
+def sent(kind: type, method: str, status: str, headers: dict[str, str], body: list[bytes]) -> list[bytes]:
+    """Return the pieces in which an answer goes out."""
+    recorder = Recorder()
+    response = kind(Asked(method), recorder, Config())
+    response.start_response(status, list(headers.items()))
+    for piece in body:
+        response.write(piece)
+    response.close()
+    return recorder.pieces
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "body", "pieces"),
+    [
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hello"], 1, id="one piece"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5", "X-A": "é"}, [b"hello"], 1, id="latin-1"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hel", b"lo"], 3, id="two pieces"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hello, and too much"], 2, id="too much"),
+        pytest.param("GET", "200 OK", {"Content-Length": "5"}, [b"hello", b"and more"], 1, id="more than said"),
+        pytest.param("GET", "200 OK", {"Content-Length": "0"}, [b""], 1, id="empty"),
+        pytest.param("GET", "200 OK", {}, [b"hello"], 3, id="chunked"),
+        pytest.param("HEAD", "200 OK", {"Content-Length": "5"}, [], 1, id="HEAD"),
+        pytest.param("HEAD", "200 OK", {"Content-Length": "5"}, [b"hello"], 1, id="HEAD with a body"),
+        pytest.param("DELETE", "204 No Content", {}, [b""], 1, id="204"),
+    ],
+)
+def test_an_answer_is_what_gunicorns_own_is_and_goes_out_in_one_piece_where_it_is_one(
+    method: str, status: str, headers: dict[str, str], body: list[bytes], pieces: int
+) -> None:
+    with time_machine.travel("2026-01-02T00:00:00Z", tick=False):  # so that both have one Date
+        ours = sent(Response, method, status, headers, body)
+        assert b"".join(ours) == b"".join(sent(wsgi.Response, method, status, headers, body))
+    assert len(ours) == pieces
+
+
+COMMON = ("Vary", "origin")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([COMMON, ("Content-Length", "5")], id="known"),
+        pytest.param([("Content-Length", "5"), COMMON, ("Vary", "accept")], id="known and more"),
+        pytest.param([("Content-Length", "5"), ("Vary", " origin ")], id="not quite known"),
+        pytest.param([COMMON, ("Connection", "close"), ("Content-Length", "5"), ("Server", "x")], id="hop by hop"),
+    ],
+)
+def test_headers_that_are_known_are_sent_as_gunicorn_would(headers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lines(kind: type) -> list[bytes]:
+        recorder = Recorder()
+        response = kind(Asked("GET"), recorder, Config())
+        response.start_response("200 OK", headers)
+        response.write(b"hello")
+        return sorted(b"".join(recorder.pieces).split(b"\r\n"))
+
+    monkeypatch.setattr(Response, "known", frozenset({COMMON}))
+    with time_machine.travel("2026-01-02T00:00:00Z", tick=False):  # so that both have one Date
+        assert lines(Response) == lines(wsgi.Response)
+
+
+@pytest.mark.parametrize("pair", [("X-A", "1\r\nX-B: 2"), ("X A", "1"), ("X-A", "\x00"), ("X-A", 1), (b"X-A", "1")])
+def test_a_header_that_cannot_be_sent_is_refused_beside_known_ones(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Response, "known", frozenset({COMMON}))
+    with pytest.raises((InvalidResponseHeader, InvalidResponseHeaderName, TypeError)):
+        Response(Asked("GET"), Recorder(), Config()).start_response("200 OK", [COMMON, pair])
+
+
+def test_what_the_apis_answers_have_in_common_is_what_gunicorn_takes_as_it_is(monkeypatch: Any) -> None:
+    monkeypatch.setattr(Response, "known", frozenset())
+    monkeypatch.setattr(util, "write_error", util.write_error)
+    answer_as_the_api_does()
+    taken = wsgi.Response(Asked("GET"), Recorder(), Config())
+    taken.process_headers(sorted(Response.known))
+    assert taken.headers == sorted(api_headers().items())
+    assert util.write_error is write_problem
+
+
+def test_the_date_is_gunicorns_own_and_goes_on() -> None:
+    with time_machine.travel("2026-01-02T00:00:00.5Z", tick=False) as clock:
+        told = []
+        for _ in range(3):
+            assert http_date() == util.http_date() == http_date(time.time())
+            told.append(http_date())
+            clock.shift(0.7)
+    assert told == [f"Fri, 02 Jan 2026 00:00:0{second} GMT" for second in (0, 1, 1)]
+    assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def test_an_environment_begins_as_gunicorns_own_and_is_each_requests_alone() -> None:
+    config = Config()
+    config.set("workers", 3)
+    make = environs(config)
+    first, second = make(config), make(config)
+    first["REQUEST_METHOD"] = "GET"
+    assert "REQUEST_METHOD" not in second
+    own = wsgi.base_environ(config)
+    assert {**second, "wsgi.errors": None} == {**own, "wsgi.errors": None}
+    assert second["wsgi.multiprocess"] is True
+    assert type(second["wsgi.errors"]) is type(own["wsgi.errors"])
+
+
 def test_settings_are_remembered_as_they_are() -> None:
     config = Config()
     config.set("threads", 5)
@@ -165,13 +300,16 @@ def test_settings_are_remembered_as_they_are() -> None:
         config.nothing  # noqa: B018  that it is not there is what is asked
 
 
-def test_a_worker_serves_with_its_own_response_and_settings(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_serves_with_all_that_is_our_own(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Any] = []
-    monkeypatch.setattr(wsgi, "Response", wsgi.Response)
-    monkeypatch.setattr(ThreadWorker, "init_process", lambda self: served.append(wsgi.Response))
-    loop.worker.init_process()
-    assert served == [Response]
-    assert "threads" in vars(loop.worker.cfg)
+    for owner, name in ((wsgi, "Response"), (wsgi, "base_environ"), (util, "http_date")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    monkeypatch.setattr(ThreadWorker, "init_process", lambda self: served.extend((wsgi.Response, util.http_date)))
+    worker = loop.worker
+    worker.init_process()
+    assert served == [Response, http_date]
+    assert wsgi.base_environ(worker.cfg) == wsgi.base_environ(worker.cfg)
+    assert "threads" in vars(worker.cfg)
 
 
 def test_gunicorn_writes_no_line_for_a_request(capsys: pytest.CaptureFixture[str]) -> None:
