@@ -25,9 +25,9 @@ def record_use(key: APIKey, *, now: datetime, context: RequestContext) -> dict[s
     records that instead, once the limit is used up.
     """
     headers = count_use(key, now=now)
-    if key.retire_on_first_use and key.secret.retires_at is None:
-        services.retire_outgoing(key=key, now=now)
     try:
+        if key.retire_on_first_use and key.secret.retires_at is None:
+            services.retire_outgoing(key=key, now=now)
         update_last_use(key=key, now=now, context=context)
     except DATABASE_ERRORS as error:  # a good key also works while the database takes no writes
         logger.warning("the use of a key could not be recorded: %s", describe(error))

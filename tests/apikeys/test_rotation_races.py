@@ -248,11 +248,15 @@ def test_of_two_first_uses_one_ends_the_outgoing_secret(api: Api, alice: User) -
     assert events("api_key:outgoing_secret_retired") == 1
 
 
+@pytest.mark.parametrize("rotated", [False, True], ids=["", "the first use after a rotation"])
 @pytest.mark.parametrize("hours", [1, None], ids=["again", "for the first time"])
 def test_a_good_key_is_not_refused_because_its_use_cannot_be_written_down_just_now(
-    alice: User, caplog: pytest.LogCaptureFixture, hours: int | None
+    api: Api, alice: User, caplog: pytest.LogCaptureFixture, hours: int | None, rotated: bool
 ) -> None:
     key, plaintext = make_key(alice)
+    if rotated:
+        body = {"retire_old": "on_first_use"}
+        plaintext = api.post(f"/keys/{key.pk}/rotate", body, token=token_of(alice)).json()["key"]
     last = hours and timezone.now() - timedelta(hours=hours)
     held, answered = Event(), Event()
     APIKey.objects.update(last_used_at=last)
@@ -276,5 +280,7 @@ def test_a_good_key_is_not_refused_because_its_use_cannot_be_written_down_just_n
     assert at_once([hold, impatient])[1] == 200
     assert "the use of a key could not be recorded" in caplog.text
     assert APIKey.objects.get(pk=key.pk).last_used_at == last
+    assert events("api_key:outgoing_secret_retired") == 0
     assert (use(plaintext), events("api_key:first_used")) == (200, 0 if last else 1)
     assert APIKey.objects.get(pk=key.pk).last_used_at != last
+    assert events("api_key:outgoing_secret_retired") == rotated
