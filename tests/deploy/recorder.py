@@ -55,13 +55,14 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**self.server.headers, "Content-Length": str(len(self.server.body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(self.server.body)
+        if self.command != "HEAD":
+            self.wfile.write(self.server.body)
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""
 
 
-for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS"):
+for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
     setattr(Handler, f"do_{method}", Handler.answer)
 
 

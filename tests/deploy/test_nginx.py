@@ -8,6 +8,7 @@ import pytest
 
 from tests.deploy.gateways import Gateway, program
 from tests.deploy.recorder import Recorder
+from tests.flows.raw import Connection
 
 pytestmark = pytest.mark.skipif(program("nginx") is None, reason="no nginx")
 
@@ -65,3 +66,10 @@ def test_a_single_challenge_reaches_the_client(nginx: Gateway, liar: Recorder) -
     liar.reset(401, {"WWW-Authenticate": 'ApiKey realm="authsvc"'})
     answer = nginx.get("/")
     assert answer.headers["www-authenticate"] == 'ApiKey realm="authsvc"'
+
+
+def test_a_refusal_ends_no_connection_to_authsvc(nginx: Gateway, liar: Recorder) -> None:
+    liar.reset(401, {"WWW-Authenticate": 'ApiKey realm="authsvc"'}, {"detail": "The credential is not valid."})
+    with Connection(nginx.port) as connection:
+        assert [connection.get("/").status for _ in range(10)] == [401] * 10
+    assert liar.connections < 10
