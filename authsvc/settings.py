@@ -3,6 +3,7 @@
 ``.env.example`` names every variable; a wrong value raises ImproperlyConfigured with the variable's name.
 """
 
+import re
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -231,7 +232,8 @@ CORS_EXPOSE_HEADERS = ["x-request-id", "link", "retry-after", "www-authenticate"
 # --- Transport security: one switch ---------------------------------------------------------------------------------
 
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]  # probes come from inside, over plain HTTP
+# Probes come from inside, over plain HTTP. Django matches a path with the prefix and without its first slash.
+SECURE_REDIRECT_EXEMPT = [f"^{re.escape(f'{PREFIX}/{name}'[1:])}$" for name in ("livez", "readyz", "metrics")]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

@@ -107,3 +107,18 @@ def test_the_front_page_leads_below_the_path_and_the_document_names_its_server(b
     assert (page.status_code, len(links) > 5) == (200, True)
     assert {link: below.call("GET", link).status_code in {200, 302} for link in links} == dict.fromkeys(links, True)
     assert below.call("GET", "/auth/openapi.json").json()["servers"] == [{"url": f"{ORIGIN}/auth"}]
+
+
+def test_probes_below_the_path_are_asked_over_plain_http(server: Server, tmp_path: Any) -> None:
+    settings = {"PUBLIC_URL": f"{ORIGIN}/a.b", "HTTPS": "true", "ALLOWED_HOSTS": "example.com"}
+    running = Server(tmp_path, server.database_url, **settings)
+    running.start()  # until /readyz is 200
+    host = {"Host": "example.com"}
+    try:
+        statuses = {
+            path: running.http.get(path, headers=host).status_code
+            for path in ("/livez", "/metrics", "/auth/me", "/livezx")
+        }
+    finally:
+        running.stop()
+    assert statuses == {"/livez": 200, "/metrics": 200, "/auth/me": 301, "/livezx": 301}
