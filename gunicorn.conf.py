@@ -59,14 +59,14 @@ def when_ready(server: object) -> None:
 def pre_fork(server: object, worker: Any) -> None:
     """Before each worker begins, in the first process."""
     slots.assign(server, worker)
-    counts.merge(worker.slot)  # of a worker whose end went unnoticed
+    counts.merge(worker.seat)  # of a worker whose end went unnoticed
 
 
 def post_fork(server: object, worker: Any) -> None:
     """Once in each worker, before it has loaded anything."""
     if not settings.STOCK_SERVER:
         slots.pin_to_core(worker)
-    counts.use(worker.slot)
+    counts.use(worker.seat)
     lifecycle.use_settings(settings)
 
 
@@ -82,4 +82,4 @@ def post_worker_init(worker: object) -> None:
 
 def child_exit(server: object, worker: Any) -> None:
     """After a worker has ended, in the first process."""
-    counts.merge(worker.slot)
+    counts.merge(worker.seat)

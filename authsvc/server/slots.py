@@ -28,7 +28,9 @@ def max_connections() -> int:
 
 
 def assign(server: Any, worker: Any) -> None:
-    """Choose a core and a slot for a new process, in the first one.
+    """Choose a core and a slot for a new process, in the first one: ``worker.core`` and ``worker.seat``.
+
+    At a reload the siblings are workers of another version, so these names stay.
 
     The core is the one with the fewest siblings. The threads of a process take turns; on several cores, each turn
     would find a cold cache. With fewer processes than cores nothing is pinned, since cores would be idle.
@@ -37,7 +39,7 @@ def assign(server: Any, worker: Any) -> None:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     pinned = Counter(sibling.core for sibling in siblings)
     worker.core = min(cores, key=lambda core: pinned[core]) if 0 < len(cores) <= server.num_workers else None
-    worker.slot = min(set(range(SLOTS)) - {sibling.slot for sibling in siblings}, default=None)
+    worker.seat = min(set(range(SLOTS)) - {sibling.seat for sibling in siblings}, default=None)
 
 
 def pin_to_core(worker: Any) -> None:

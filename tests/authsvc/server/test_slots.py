@@ -18,7 +18,7 @@ def cores_of(available: set[int] | None, processes: int, living: list[int | None
         monkeypatch.delattr(os, "sched_getaffinity")
     else:
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: available)
-    siblings = {number: SimpleNamespace(core=core, slot=number) for number, core in enumerate(living)}
+    siblings = {number: SimpleNamespace(core=core, seat=number) for number, core in enumerate(living)}
     new = SimpleNamespace()
     assign(SimpleNamespace(WORKERS=siblings, num_workers=processes), new)
     core: int | None = new.core
@@ -77,10 +77,10 @@ def test_a_process_that_may_not_choose_its_core_serves_all_the_same(monkeypatch:
     ],
 )
 def test_a_new_process_takes_the_first_free_slot(taken: Any, slot: int | None) -> None:
-    siblings = {number: SimpleNamespace(core=None, slot=taken) for number, taken in enumerate(taken)}
+    siblings = {number: SimpleNamespace(core=None, seat=taken) for number, taken in enumerate(taken)}
     new = SimpleNamespace()
     assign(SimpleNamespace(WORKERS=siblings, num_workers=1), new)
-    assert new.slot == slot
+    assert new.seat == slot
 
 
 @pytest.mark.parametrize(
