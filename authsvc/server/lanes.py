@@ -21,7 +21,6 @@ PASSWORDS = (
 PROBE_THREADS, PROBE_WAIT = 16, 2.0  # a number, seconds
 PASSWORD_QUEUE, PASSWORD_WAIT = 32, 5.0  # requests, seconds
 VERIFY = b"/auth/verify"  # its body is never read
-PREFIX = os.environ.get("SCRIPT_NAME", "").encode()  # what gunicorn takes off a path
 
 
 class Lane:
@@ -108,4 +107,4 @@ def split(line: bytes) -> tuple[bytes, bytes]:
             target = b""
     path = target.partition(b"?")[0].partition(b"#")[0]
     path = unquote_to_bytes(path) if b"%" in path else path
-    return method, path.removeprefix(PREFIX)
+    return method, path.removeprefix(os.environ.get("SCRIPT_NAME", "").encode())

@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from tests.flows.conftest import ROOT, Server, eventually, free_port
+from tests.flows.raw import Connection
 
 APPS = (
     "staticfiles",
@@ -277,3 +278,11 @@ def test_a_service_account_keeps_its_migration_from_being_reverted(migrated: Ser
     assert "email" in revert(migrated, "accounts", "0002")
     migrated.migrate()
     assert [key["name"] for key in json.loads(migrated.manage("list_api_keys", "--json").stdout)] == ["deploy"]
+
+
+def test_a_prefix_in_dotenv_leaves_each_route_its_threads(installation: Installation) -> None:
+    installation.write_dotenv(SCRIPT_NAME="/idp")
+    installation.http.base_url = httpx.URL(f"http://127.0.0.1:{installation.port}/idp")
+    with running(installation.start()), Connection(installation.port) as connection:
+        connection.send(b"POST /idp/auth/verify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\n")
+        assert connection.answer().status == 401  # its body, which never comes, is not waited for

@@ -35,7 +35,7 @@ def test_a_request_has_the_lane_of_its_path_as_the_application_sees_it(loop: Loo
 
 
 def test_a_prefix_of_all_paths_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("authsvc.server.lanes.PREFIX", b"/authsvc")
+    monkeypatch.setenv("SCRIPT_NAME", "/authsvc")
     split.cache_clear()
     data = bytearray(b"GET /authsvc/livez HTTP/1.1\r\n\r\n")
     assert method_and_path(data) == (b"GET", b"/livez")
