@@ -34,15 +34,11 @@ class Framing:
     def __init__(self) -> None:
         self.head_end = 0  # where the body begins; 0 as long as the head is incomplete
         self.expects_continue = False
+        self.has_body = True  # False once the head says so
         self._searched = 0
         self._length: int | None = None  # of a body with Content-Length
         self._chunk_at = 0  # where the next chunk begins; 0 for a body that has none
         self._chunks = self._decoded = 0
-
-    @property
-    def has_body(self) -> bool:
-        """Whether the request, whose head has arrived, has a body."""
-        return bool(self._length or self._chunk_at)
 
     def progress(self, data: bytearray) -> Progress:
         """Return what ``data``, all bytes since the request's first one, amounts to. Call it after each arrival."""
@@ -77,6 +73,7 @@ class Framing:
             fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
         self.expects_continue = fields.get(b"expect", [b""])[-1].lower() == b"100-continue"
         codings, lengths = fields.get(b"transfer-encoding"), fields.get(b"content-length", [])
+        self.has_body = codings is not None or lengths not in ([], [b"0"])
         if codings is not None:
             if codings[0].lower() == b"chunked" and not lengths:  # the parser refuses anything else
                 self._chunk_at = self.head_end

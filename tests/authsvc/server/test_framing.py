@@ -112,3 +112,22 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_known(value: bytes, exp
     framing = Framing()
     framing.progress(bytearray(HEAD + b"Content-Length: 1\r\nExpect: " + value + b"\r\n\r\n"))
     assert framing.expects_continue is expects
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_body"),
+    [
+        (b"", False),
+        (b"Content-Length: 0\r\n", False),
+        (b"Content-Length: 3\r\n", True),
+        (b"Content-Length: x\r\n", True),
+        (b"Content-Length: 0\r\nContent-Length: 3\r\n", True),
+        (b"Transfer-Encoding: chunked\r\n", True),
+        (b"Transfer-Encoding: identity, chunked\r\n", True),
+    ],
+)
+def test_a_body_that_the_parser_may_read_is_never_taken_for_none(fields: bytes, has_body: bool) -> None:
+    framing = Framing()
+    assert framing.has_body
+    framing.progress(bytearray(HEAD + fields + b"\r\n"))
+    assert framing.has_body is has_body
