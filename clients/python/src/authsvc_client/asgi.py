@@ -62,7 +62,7 @@ class AuthsvcMiddleware:
 
 
 async def refuse(error: AuthsvcError, scope: Scope, receive: Receive, send: Send, prefix: str = "http") -> None:
-    """Response a request that is not let through."""
+    """Respond to a request that is rejected."""
     headers, body = refusal(error)
     raw = [(name.lower().encode(), value.encode()) for name, value in headers]
     await send({"type": f"{prefix}.response.start", "status": error.status, "headers": raw})
